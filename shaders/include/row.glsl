@@ -1,0 +1,42 @@
+// Row reductions. LANES 1: a lane a row, 8 rows a work group, no barriers. LANES 64: a work group a row, sums by
+// a tree in shared memory, in fixed order. Push constants start with rows and cols.
+#if LANES == 1
+layout(local_size_x = 8) in;
+#define ROW (gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x) * 8u + gl_LocalInvocationID.x
+#define FOR_COLS(c, n) for (uint c = 0u; c < (n); c++)
+float row_sum(float x) { return x; }
+float row_max(float x) { return x; }
+#else
+layout(local_size_x = 64) in;
+#define ROW (gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x)
+#define FOR_COLS(c, n) for (uint c = gl_LocalInvocationID.x; c < (n); c += 64u)
+shared float row_parts[64];
+float row_sum(float x)
+{
+    const uint lane = gl_LocalInvocationID.x;
+    row_parts[lane] = x;
+    barrier();
+    for (uint s = 32u; s > 0u; s >>= 1) {
+        if (lane < s)
+            row_parts[lane] += row_parts[lane + s];
+        barrier();
+    }
+    const float sum = row_parts[0];
+    barrier();
+    return sum;
+}
+float row_max(float x)
+{
+    const uint lane = gl_LocalInvocationID.x;
+    row_parts[lane] = x;
+    barrier();
+    for (uint s = 32u; s > 0u; s >>= 1) {
+        if (lane < s)
+            row_parts[lane] = max(row_parts[lane], row_parts[lane + s]);
+        barrier();
+    }
+    const float most = row_parts[0];
+    barrier();
+    return most;
+}
+#endif

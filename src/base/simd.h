@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* FIRN_SIMD in front of a hot loop's function: compiled for wider vectors too, chosen at load time.
+ * -ffp-contract=off holds in every clone; results may still differ between machines (libm, BLAS), never
+ * between two runs on one. Sanitizers and ifunc do not mix, so sanitized builds take the plain one. */
+#ifndef FIRN_BASE_SIMD_H
+#define FIRN_BASE_SIMD_H
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__) &&   \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define FIRN_SIMD __attribute__((target_clones("default", "arch=haswell", "arch=skylake-avx512")))
+#else
+#define FIRN_SIMD
+#endif
+
+#endif

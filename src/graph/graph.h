@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The inside of a graph, for the passes that walk and rewrite it. */
+#ifndef FIRN_GRAPH_GRAPH_H
+#define FIRN_GRAPH_GRAPH_H
+
+#include "graph/op.h"
+
+struct firn_value {
+    enum firn_dtype dtype;
+    struct firn_shape shape;
+    uint32_t node;        /* producer; FIRN_NO_NODE for leaves and views of leaves */
+    int slot;             /* which output of the producer */
+    enum firn_leaf leaf;  /* of leaves and their views */
+    firn_val base;        /* empty: storage of its own; else a view of that value ... */
+    int64_t offset;       /* ... from this element on */
+    bool wanted;
+    char *name;           /* may be NULL */
+};
+
+#define FIRN_NO_NODE UINT32_MAX
+
+struct firn_node {
+    const struct firn_op *op;
+    firn_val in[FIRN_MAX_IN];
+    firn_val out[FIRN_MAX_OUT];
+    void *attrs;          /* op->attrs_size bytes owned by the graph */
+    enum firn_phase phase;
+    bool dead;            /* removed by a rewrite */
+    char *scope;          /* where a block emitted it */
+};
+
+/* Nodes never move: a rule may hold a pointer while it appends others. Index 0 of values is unused. */
+uint32_t firn_graph_n_nodes(const struct firn_graph *g);
+struct firn_node *firn_graph_node(const struct firn_graph *g, uint32_t index);
+uint32_t firn_graph_n_values(const struct firn_graph *g); /* ids are 1 .. n - 1 */
+struct firn_value *firn_graph_value(const struct firn_graph *g, firn_val v);
+
+/* The value that owns the storage of v, and v's first element in it. */
+firn_val firn_graph_root(const struct firn_graph *g, firn_val v, int64_t *offset);
+
+/* Fills shapes, types and attributes of a node into a call (no data). */
+void firn_node_call(const struct firn_graph *g, const struct firn_node *n, struct firn_call *call);
+
+/* One line per node, for people; malloc'd. */
+char *firn_graph_print(const struct firn_graph *g);
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What blocks are made of besides weights: dropout, self-attention, the ends of sub-layers, virtual tokens. */
+#include "model/model.h"
+
+static firn_val rng(struct firn_build *b)
+{
+    return firn_input(b, "rng", firn_dims(4));
+}
+
+firn_val firn_drop(struct firn_build *b, firn_val x, double p)
+{
+    if (!b->p->training || p <= 0)
+        return x;
+    return firn_dropout(b->g, x, rng(b), (float) p, b->n_dropouts++);
+}
+
+firn_val firn_with_virtual(struct firn_build *b, firn_val x)
+{
+    const struct firn_method *method = b->adapter->method;
+    return method != NULL && method->input != NULL ? method->input(b->adapter->settings, b, x) : x;
+}
+
+firn_val firn_join(struct firn_build *b, enum firn_sublayer_kind kind, firn_val x, firn_val f, const char *norm)
+{
+    const struct firn_method *method = b->adapter->method;
+    if (method != NULL && method->sublayer != NULL)
+        return method->sublayer(b->adapter->settings, b,
+                                &(struct firn_sublayer){ .kind = kind, .path = b->scope.path, .layer = b->layer,
+                                                         .x = x, .f = f, .norm = norm });
+    const firn_val y = firn_add(b->g, f, x);
+    return norm != NULL ? firn_layer_norm_at(b, norm, y) : y;
+}
+
+firn_val firn_rope_leaf(struct firn_build *b)
+{
+    const int64_t positions = b->n_prefix + b->n_virtual + b->p->length;
+    return firn_graph_leaf(b->g, FIRN_LEAF_WEIGHT, FIRN_STR("rope.%lld", (long long) positions), FIRN_F32,
+                           firn_dims(positions, b->model->config.head_dim));
+}
+
+firn_val firn_self_attention(struct firn_build *b, firn_val q, firn_val k, firn_val v, bool causal, bool rotary)
+{
+    const struct firn_config *c = &b->model->config;
+    const struct firn_method *method = b->adapter->method;
+    if (rotary) {
+        const firn_val at = firn_input(b, "position_ids", firn_dims(firn_n_tokens(b))), table = firn_rope_leaf(b);
+        q = firn_rope(b->g, q, at, table, (int) c->n_heads);
+        k = firn_rope(b->g, k, at, table, (int) c->n_kv_heads);
+    }
+    if (method != NULL && method->kv != NULL)
+        method->kv(b->adapter->settings, b, b->layer, &k, &v);
+    const int64_t n_keys = b->n_prefix + b->n_virtual + b->p->length;
+    const double drop = b->p->training ? c->attention_dropout : 0;
+    return firn_attention(b->g, q, k, v,
+                          firn_attention_params(.batch = (int) b->p->batch, .n_heads = (int) c->n_heads,
+                              .n_kv_heads = (int) c->n_kv_heads, .causal = causal,
+                              .mask = firn_input(b, "attention_mask", firn_dims(b->p->batch, n_keys)),
+                              .dropout = (float) drop, .rng = drop > 0 ? rng(b) : (firn_val){ 0 },
+                              .stream = drop > 0 ? b->n_dropouts++ : 0));
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* config.json, read through the key table of its architecture. */
+#ifndef FIRN_MODEL_CONFIG_H
+#define FIRN_MODEL_CONFIG_H
+
+#include "base/option.h"
+#include "firn/ops.h"
+#include "model/rope_table.h"
+
+struct firn_arch;
+
+/* Names of fields are firn's; each architecture's table says which key of config.json fills them. */
+struct firn_config {
+    int64_t width, n_layers, n_heads, n_kv_heads, head_dim, hidden, vocabulary;
+    int64_t max_positions, token_types;
+    int64_t pad_id, bos_id, eos_id; /* -1: none */
+    double norm_eps, init_range, rope_theta;
+    double hidden_dropout, attention_dropout, classifier_dropout; /* classifier: -1 = hidden's */
+    bool tie_embeddings, attention_bias, mlp_bias;
+    int activation;      /* enum firn_activation */
+    json_t *rope_scaling, *rope_parameters; /* as they stand in the file; `rope` is what they say */
+    struct firn_rope rope;
+    json_t *eos;         /* eos_token_id: a number or a list */
+};
+
+/* Words of hidden_act, in the order of enum firn_activation. */
+extern const char *const firn_activation_words[], *const firn_activation_words_also[];
+
+/* Finds the architecture by model_type and reads its keys; an unknown one is an error that lists those there are. */
+firn_status firn_config_load(struct firn_config *config, const struct firn_arch **arch, const char *path,
+                             struct firn_error *err);
+void firn_config_free(struct firn_config *config, const struct firn_arch *arch);
+
+#endif

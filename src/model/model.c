@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opens a model directory, builds its graph for a task, and loads the frozen weights that the graph asks for. */
+#include "model/loss.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const firn_task_words[] = { "sequence_classification", "token_classification", "masked_lm", "causal_lm",
+                                        "seq2seq_lm", "embedding", NULL };
+const char *const firn_task_types[FIRN_TASK_COUNT] = { "SEQ_CLS", "TOKEN_CLS", NULL, "CAUSAL_LM", "SEQ_2_SEQ_LM",
+                                                       "FEATURE_EXTRACTION" };
+const char *const firn_problem_words[] = { "single_label_classification", "multi_label_classification", "regression",
+                                           NULL };
+
+firn_status firn_model_open(struct firn_model *m, const char *directory, struct firn_error *err)
+{
+    memset(m, 0, sizeof *m);
+    m->directory = firn_strdup(directory);
+    char *path = firn_path_join(directory, "config.json");
+    firn_status status = m->directory != NULL && path != NULL
+                             ? FIRN_OK
+                             : firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a path");
+    if (status == FIRN_OK)
+        status = firn_weights_open(&m->weights, directory, err);
+    if (status == FIRN_OK)
+        status = firn_config_load(&m->config, &m->arch, path, err);
+    free(path);
+    if (status)
+        firn_model_close(m);
+    return status;
+}
+
+void firn_model_close(struct firn_model *m)
+{
+    firn_weights_close(&m->weights);
+    firn_config_free(&m->config, m->arch);
+    free(m->directory);
+    memset(m, 0, sizeof *m);
+}
+
+static firn_status check(const struct firn_model *m, const struct firn_build_params *p, struct firn_error *err)
+{
+    if (m->arch->head[p->task] == NULL) {
+        struct firn_str can = { 0 };
+        for (int t = 0; t < FIRN_TASK_COUNT; t++)
+            if (m->arch->head[t] != NULL)
+                firn_str_addf(&can, "%s%s", can.size > 0 ? ", " : "one of ", firn_task_words[t]);
+        const firn_status status = firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = m->directory,
+                                             .key = FIRN_STR("task (of a %s model)", m->arch->name),
+                                             .expected = can.data, .got = firn_task_words[p->task]);
+        firn_str_free(&can);
+        return status;
+    }
+    const bool classifies = p->task == FIRN_TASK_SEQ_CLS || p->task == FIRN_TASK_TOKEN_CLS;
+    if (classifies && (p->n_labels < 1 || p->n_labels > 1 << 24))
+        return firn_fail(err, FIRN_ERR_USAGE, .key = "labels", .expected = "at least one",
+                         .got = FIRN_STR("%lld", (long long) p->n_labels));
+    const int64_t limit = firn_rope_limit(&m->config.rope, m->config.max_positions);
+    if (p->length < 1 || p->length > limit)
+        return firn_fail(err, FIRN_ERR_SHAPE, .file = m->directory, .key = "max_position_embeddings",
+                         .expected = FIRN_STR("1 to %lld tokens", (long long) limit),
+                         .got = FIRN_STR("%lld", (long long) p->length));
+    return FIRN_OK;
+}
+
+firn_status firn_model_build(struct firn_build *b, struct firn_graph *g, struct firn_model *m,
+                             struct firn_adapter *adapter, const struct firn_build_params *p,
+                             struct firn_error *err)
+{
+    const firn_status status = check(m, p, err);
+    if (status)
+        return status;
+    *b = (struct firn_build){ .g = g, .model = m, .adapter = adapter, .p = p, .layer = -1 };
+    const firn_val x = m->arch->body(b);
+    const struct firn_head head = m->arch->head[p->task](b, x);
+    firn_build_outputs(b, &head);
+    return firn_graph_check(g, err);
+}
+
+/* No target module matched: says which there are. */
+static firn_status check_matches(const struct firn_model *m, const struct firn_adapter *a, struct firn_error *err)
+{
+    if (a->method == NULL || a->method->targets == NULL || a->n_matched > 0)
+        return FIRN_OK;
+    return firn_fail(err, FIRN_ERR_USAGE, .file = m->directory, .key = "target_modules",
+                     .what = "match no module of this model",
+                     .expected = FIRN_STR("some of %s", a->words.data != NULL ? a->words.data : "none"),
+                     .got = "others");
+}
+
+firn_status firn_model_collect(struct firn_model *m, struct firn_adapter *adapter,
+                               const struct firn_build_params *p, struct firn_counts *counts,
+                               struct firn_error *err)
+{
+    struct firn_build_params small = *p;
+    struct firn_graph *g = firn_graph_create();
+    struct firn_build b;
+    small.batch = small.length = 1;
+    small.has_loss = false;
+    if (g == NULL)
+        return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a graph");
+    adapter->n_matched = 0;
+    firn_status status = firn_model_build(&b, g, m, adapter, &small, err);
+    if (status == FIRN_OK)
+        status = check_matches(m, adapter, err);
+    if (status == FIRN_OK && counts != NULL)
+        *counts = b.counts;
+    if (status == FIRN_OK)
+        firn_params_finish(&adapter->params);
+    firn_graph_destroy(&g);
+    return status;
+}
+
+int64_t firn_model_total(const struct firn_counts *counts, const struct firn_param_set *params)
+{
+    int64_t added = 0;
+    for (size_t i = 0; i < params->count; i++)
+        if (params->list[i].base == NULL)
+            added += firn_shape_count(&params->list[i].shape);
+    return counts->base + added + counts->head_copies;
+}
+
+/* Host bytes that are made once and kept with the weights: 16-bit vectors as f32, rotary tables. */
+static firn_status make_copy(struct firn_model *m, const struct firn_value *leaf, const struct firn_tensor *t,
+                             const void **data, struct firn_error *err)
+{
+    *data = firn_weights_copy(&m->weights, leaf->name);
+    if (*data != NULL)
+        return FIRN_OK;
+    const int64_t n = firn_shape_count(&leaf->shape);
+    float *values = malloc(sizeof *values * (size_t) (n + 1));
+    if (values == NULL || firn_weights_keep(&m->weights, leaf->name, values) != FIRN_OK) {
+        free(values);
+        return firn_fail(err, FIRN_ERR_MEMORY, .key = leaf->name, .what = "out of memory for it");
+    }
+    if (t != NULL)
+        firn_tensor_read_f32(t, 0, n, values);
+    else
+        firn_rope_fill(values, leaf->shape.dim[0], leaf->shape.dim[1], &m->config.rope);
+    *data = values;
+    return FIRN_OK;
+}
+
+firn_status firn_model_leaf(struct firn_model *m, const struct firn_value *leaf, const void **data,
+                            struct firn_error *err)
+{
+    const bool is_rope = strncmp(leaf->name, "rope.", 5) == 0;
+    const struct firn_tensor *t =
+        is_rope ? NULL : firn_weights_find(&m->weights, m->arch->prefix, leaf->name, NULL);
+    if (!is_rope && t == NULL)
+        return firn_fail(err, FIRN_ERR_FORMAT, .file = m->directory, .key = leaf->name, .what = "no such tensor");
+    if (t == NULL || t->dtype != leaf->dtype)
+        return make_copy(m, leaf, t, data, err);
+    *data = t->data;
+    return FIRN_OK;
+}
+
+firn_status firn_model_load(struct firn_model *m, const struct firn_graph *g, struct firn_store *store,
+                            struct firn_error *err)
+{
+    for (uint32_t id = 1; id < firn_graph_n_values(g); id++) {
+        const struct firn_value *v = firn_graph_value(g, (firn_val){ id });
+        const void *data = NULL;
+        if (v->node != FIRN_NO_NODE || v->leaf != FIRN_LEAF_WEIGHT || firn_store_has(store, v->name))
+            continue;
+        firn_status status = firn_model_leaf(m, v, &data, err);
+        if (status == FIRN_OK)
+            status = firn_store_add(store, FIRN_LEAF_WEIGHT, v->name,
+                                    (size_t) firn_shape_count(&v->shape) * firn_dtype_size(v->dtype), data, err);
+        if (status)
+            return status;
+    }
+    return FIRN_OK;
+}
+
+firn_status firn_model_fill(const struct firn_model *m, const struct firn_param_set *params, float *flat,
+                            struct firn_error *err)
+{
+    for (size_t i = 0; i < params->count; i++) {
+        const struct firn_param *p = &params->list[i];
+        const char *file = NULL;
+        if (p->init != FIRN_INIT_BASE)
+            continue;
+        const struct firn_tensor *t = firn_weights_find(&m->weights, m->arch->prefix, p->base, &file);
+        if (t == NULL)
+            return firn_fail(err, FIRN_ERR_FORMAT, .file = m->directory, .key = p->base, .what = "no such tensor");
+        const firn_status status = firn_param_read(p, t, file, p->base, flat, err);
+        if (status)
+            return status;
+    }
+    return FIRN_OK;
+}
+
+void firn_sentence_vectors(const float *hidden, const int32_t *mask, int64_t batch, int64_t length, int64_t width,
+                           float *out)
+{
+    for (int64_t r = 0; r < batch; r++) {
+        double norm = 0, count = 0;
+        for (int64_t t = 0; t < length; t++)
+            count += mask[r * length + t] != 0;
+        for (int64_t c = 0; c < width; c++) {
+            double sum = 0;
+            for (int64_t t = 0; t < length; t++)
+                if (mask[r * length + t] != 0)
+                    sum += (double) hidden[(r * length + t) * width + c];
+            sum = count > 0 ? sum / count : 0;
+            norm += sum * sum;
+            out[r * width + c] = (float) sum;
+        }
+        norm = sqrt(norm);
+        for (int64_t c = 0; c < width && norm > 0; c++)
+            out[r * width + c] = (float) ((double) out[r * width + c] / norm);
+    }
+}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A model directory that was opened, what it is to do, and the contracts that architectures and methods fill in.
+ * `model` declares struct firn_method and names no method. */
+#ifndef FIRN_MODEL_MODEL_H
+#define FIRN_MODEL_MODEL_H
+
+#include "model/config.h"
+#include "model/params.h"
+#include "model/weights.h"
+#include "plan/plan.h"
+
+enum firn_task {
+    FIRN_TASK_SEQ_CLS,
+    FIRN_TASK_TOKEN_CLS,
+    FIRN_TASK_MASKED_LM,
+    FIRN_TASK_CAUSAL_LM,
+    FIRN_TASK_SEQ2SEQ_LM,
+    FIRN_TASK_EMBEDDING,
+    FIRN_TASK_COUNT
+};
+
+enum firn_problem { FIRN_SINGLE_LABEL, FIRN_MULTI_LABEL, FIRN_REGRESSION };
+
+/* In the order of the enums, NULL at the end: recipes' words, and PEFT's task_type (NULL where it has none). */
+extern const char *const firn_task_words[], *const firn_task_types[FIRN_TASK_COUNT];
+/* "single_label_classification", ... as problem_type of config.json. */
+extern const char *const firn_problem_words[];
+
+enum firn_site_kind {
+    FIRN_SITE_LINEAR,
+    FIRN_SITE_EMBEDDING,
+    FIRN_SITE_NORM,
+    FIRN_SITE_OTHER, /* a tensor without a layer of its own: cls.predictions.bias */
+};
+
+/* What a linear layer, norm or table is, seen from outside its block. */
+struct firn_site {
+    enum firn_site_kind kind;
+    const char *path; /* HF module path in the task's class: "bert.encoder.layer.0.attention.self.query" */
+    int64_t n_in, n_out;     /* embeddings: rows, width */
+    bool is_output;          /* the language model's output layer */
+    enum firn_task task;
+    firn_val weight, bias;   /* linear layers and embeddings: as the block uses them */
+};
+
+enum firn_sublayer_kind { FIRN_SUBLAYER_ATTENTION, FIRN_SUBLAYER_FEED_FORWARD };
+
+/* The end of a sub-layer: x + f, then a norm where the architecture has one there. */
+struct firn_sublayer {
+    enum firn_sublayer_kind kind;
+    const char *path;   /* scope: "bert.encoder.layer.0.attention.output", "model.layers.0" */
+    int64_t layer;
+    firn_val x, f;      /* residual input, and the sub-layer's output after its dropout */
+    const char *norm;   /* name of the norm that follows; NULL: none */
+};
+
+struct firn_build;
+struct firn_model;
+
+/* A method: optional hooks at the sites of a model. `settings` is a zeroed struct of settings_size bytes, filled from
+ * `keys`, then by open(). Hooks never change it: several graphs are built from one. */
+struct firn_method {
+    const char *name;       /* of recipes: "lora" */
+    const char *peft_type;  /* of adapter_config.json: "LORA" */
+    const struct firn_option *keys; /* settings, spelt as in adapter_config.json; NULL: none */
+    size_t settings_size;
+    /* Keys that PEFT knows, that change the mathematics and that are not here yet; NULL at the end. */
+    const char *const *refuses;
+    /* Keys that change nothing here, whatever their value; NULL at the end. */
+    const char *const *ignores;
+    /* Checks what one key alone does not tell, and fills defaults that depend on model and task. */
+    firn_status (*open)(void *settings, const struct firn_model *m, enum firn_task task, const char *file,
+                        struct firn_error *err);
+    void (*close)(void *settings); /* what open() made; the keys' own values are freed by the caller */
+
+    /* The module is wrapped. A method that has this hook must match at least one module of a model. */
+    bool (*targets)(const void *settings, const struct firn_site *s);
+    /* The module is trained as a whole copy, beside the original (PEFT's modules_to_save). */
+    bool (*copies)(const void *settings, const struct firn_site *s);
+    /* The tensor `part` ("weight", "bias") of a module: its name as a trained tensor, or NULL: it stays frozen. */
+    const char *(*trains)(const void *settings, const struct firn_site *s, const char *part, char *text, size_t size);
+    /* Of wrapped modules: the input before and the output after the base product or lookup. */
+    firn_val (*linear_input)(const void *settings, struct firn_build *b, const struct firn_site *s, firn_val x);
+    firn_val (*linear)(const void *settings, struct firn_build *b, const struct firn_site *s, firn_val x, firn_val y);
+    firn_val (*embed)(const void *settings, struct firn_build *b, const struct firn_site *s, firn_val ids, firn_val y);
+    /* Of every layer: keys and values before attention (prefixes), and the end of a sub-layer (bottlenecks): the
+     * hook then emits the sum and the norm itself. */
+    void (*kv)(const void *settings, struct firn_build *b, int64_t layer, firn_val *k, firn_val *v);
+    firn_val (*sublayer)(const void *settings, struct firn_build *b, const struct firn_sublayer *s);
+    /* Embedded tokens [B T, C] -> [B (virtual + T), C] (prompts). */
+    firn_val (*input)(const void *settings, struct firn_build *b, firn_val x);
+
+    /* Adds what adapter_config.json holds besides the common keys. */
+    void (*describe)(const void *settings, const struct firn_param_set *params, json_t *config);
+};
+
+struct firn_adapter {
+    const struct firn_method *method; /* NULL: none */
+    void *settings;
+    struct firn_param_set params;
+    int64_t n_matched;                /* wrapped modules, counted while collecting */
+    struct firn_str words;            /* last words of all modules met, for the error when none matched */
+};
+
+/* What a head leaves to the loss: logits [rows, classes], or the output product for chunks. */
+struct firn_head {
+    firn_val logits;               /* classification; empty when the product below is given */
+    firn_val h, w, bias;           /* logits = h wT + bias, for every token */
+    firn_val pooled;               /* embedding task */
+};
+
+/* A key of config.json whose value must be this one (or null, or absent): the code knows no other. */
+struct firn_only {
+    const char *key, *value; /* value as JSON text: "false", "\"absolute\"" */
+};
+
+struct firn_arch {
+    const char *name;              /* "bert" */
+    const char *model_type;        /* of config.json */
+    const char *prefix;            /* class prefix of weight names: "bert", "model" */
+    const struct firn_option *keys;
+    const struct firn_only *only;  /* key NULL at the end */
+    const char *const *targets;    /* default target modules of LoRA, NULL at the end */
+    /* Defaults that depend on other keys; refuses what the architecture's code does not do. */
+    firn_status (*finish)(struct firn_config *c, const char *path, struct firn_error *err);
+    firn_val (*body)(struct firn_build *b);          /* [B T, C]: embeddings and layers */
+    /* What a task adds on top; NULL: this architecture does not do the task. */
+    struct firn_head (*head[FIRN_TASK_COUNT])(struct firn_build *b, firn_val x);
+    const char *class_name[FIRN_TASK_COUNT];         /* of transformers, for config.json of saved models */
+};
+
+struct firn_model {
+    char *directory;
+    struct firn_config config;
+    const struct firn_arch *arch;
+    struct firn_weights weights;
+};
+
+extern const struct firn_arch *const firn_archs[]; /* NULL at the end */
+
+firn_status firn_model_open(struct firn_model *m, const char *directory, struct firn_error *err);
+void firn_model_close(struct firn_model *m);
+
+struct firn_build_params {
+    int64_t batch, length;         /* B rows of T tokens */
+    enum firn_task task;
+    enum firn_problem problem;
+    int64_t n_labels;              /* classification */
+    bool has_loss;                 /* labels in, "loss" out; else logits only */
+    bool training;                 /* dropouts are active */
+    float smoothing;
+    bool wants_logits;             /* place them in the OUTPUT leaf "logits" */
+    bool picked_logits;            /* language models: logits of the rows in `pick` only, [B, V] (generation) */
+};
+
+/* The inputs that a graph may have, all written by whoever runs it:
+ *   input_ids, token_type_ids, position_ids [B T] i32; attention_mask [B, T] i32; pick [B] i32: row of the pooled token
+ *   (BERT b T; Llama b T + the last position that is no padding);
+ *   labels i32: [B] for sequence classification, else [B T], shifted already for causal_lm, -100 = not counted;
+ *   targets [B, classes] f32: regression and multi-label; scale [1] f32: what each row's loss is multiplied with:
+ *   1 / counted rows, or with targets 1 / (B classes);
+ *   rng [4] i32: seed low, seed high, step, micro-batch (dropout).
+ * OUTPUT leaves: loss [1], logits, hidden [B T, C] and pooled [B, C] (embedding). */
+struct firn_build {
+    struct firn_graph *g;
+    struct firn_model *model;
+    struct firn_adapter *adapter;
+    const struct firn_build_params *p;
+    struct firn_build_params_scope { char path[256]; size_t ends[16]; int depth; } scope;
+    firn_val params, loss;
+    uint32_t n_dropouts;
+    int64_t layer;                 /* of the block being built; -1 outside */
+    int64_t n_virtual, n_prefix;   /* set by methods: tokens and keys in front of the text */
+    struct firn_counts { int64_t base, head_copies; } counts; /* elements of base tensors met */
+};
+
+/* Emits forward (and loss); b->loss is the loss. On the first build the adapter's parameters are collected (then call
+ * firn_params_finish); later builds use their places. */
+firn_status firn_model_build(struct firn_build *b, struct firn_graph *g, struct firn_model *m,
+                             struct firn_adapter *adapter, const struct firn_build_params *p,
+                             struct firn_error *err);
+/* Collects the adapter's parameters by building a small graph; counts base elements. */
+firn_status firn_model_collect(struct firn_model *m, struct firn_adapter *adapter,
+                               const struct firn_build_params *p, struct firn_counts *counts,
+                               struct firn_error *err);
+/* Puts every frozen weight of the graph into the store. The model must outlive the store. */
+firn_status firn_model_load(struct firn_model *m, const struct firn_graph *g, struct firn_store *store,
+                            struct firn_error *err);
+/* The host bytes of one frozen leaf of a graph, in the leaf's type; they live as long as the model. */
+firn_status firn_model_leaf(struct firn_model *m, const struct firn_value *leaf, const void **data,
+                            struct firn_error *err);
+/* Fills the trained tensors that start as copies of the base (FIRN_INIT_BASE), converted to f32. */
+firn_status firn_model_fill(const struct firn_model *m, const struct firn_param_set *params, float *flat,
+                            struct firn_error *err);
+
+/* PEFT's get_nb_trainable_parameters: total counts base, adapter, and both copies of a saved head. */
+int64_t firn_model_total(const struct firn_counts *counts, const struct firn_param_set *params);
+
+/* Mean of hidden [B, T, C] over tokens with mask [B, T] != 0, divided by its L2 norm -> out [B, C]. */
+void firn_sentence_vectors(const float *hidden, const int32_t *mask, int64_t batch, int64_t length, int64_t width,
+                           float *out);
+
+/* ---- building blocks, for arch/, blocks/ and heads/ ---- */
+
+void firn_push_scope(struct firn_build *b, const char *name);
+void firn_pop_scope(struct firn_build *b);
+/* Pushes "layers.3"; until the pop, 3 is the layer of what is built. */
+void firn_push_layer(struct firn_build *b, const char *name, int64_t layer);
+void firn_pop_layer(struct firn_build *b);
+/* Rows of activations: B (virtual + T). */
+int64_t firn_n_tokens(const struct firn_build *b);
+/* A base tensor at scope.name: frozen leaf, or a view of the trained parameters. */
+firn_val firn_weight(struct firn_build *b, const char *name, struct firn_shape shape);
+/* The same for a full path ("cls.predictions.bias"). */
+firn_val firn_weight_at(struct firn_build *b, const char *path, struct firn_shape shape);
+/* y = x Wt + bias of the module `name`, wrapped by the method. */
+firn_val firn_linear(struct firn_build *b, const char *name, firn_val x, int64_t n_in, int64_t n_out, bool has_bias);
+/* The language model's output layer `path` [V, C]; `tied` (NULL: none) is the path of the table that it shares. */
+struct firn_head firn_output_layer(struct firn_build *b, const char *path, const char *tied, firn_val x,
+                                   int64_t n_out, const char *bias);
+/* Rows of the table `name` [rows, width] for the input `ids`, wrapped by the method. */
+firn_val firn_embedding(struct firn_build *b, const char *name, int64_t rows, int64_t width, firn_val ids);
+firn_val firn_layer_norm_at(struct firn_build *b, const char *name, firn_val x);
+firn_val firn_rms_norm_at(struct firn_build *b, const char *name, firn_val x);
+/* x + f, then the layer norm `norm` (NULL: none), unless the method has its own way. */
+firn_val firn_join(struct firn_build *b, enum firn_sublayer_kind kind, firn_val x, firn_val f, const char *norm);
+/* Embedded tokens, with the method's virtual tokens in front. */
+firn_val firn_with_virtual(struct firn_build *b, firn_val x);
+firn_val firn_drop(struct firn_build *b, firn_val x, double p);
+firn_val firn_input(struct firn_build *b, const char *name, struct firn_shape shape);
+/* Self-attention over projected q, k, v; rotary positions when the configuration has them. */
+firn_val firn_self_attention(struct firn_build *b, firn_val q, firn_val k, firn_val v, bool causal, bool rotary);
+/* A trained tensor of a method: view of the flat leaf. */
+firn_val firn_trained(struct firn_build *b, const char *name, struct firn_shape shape, enum firn_init init,
+                      double scale);
+/* The same for a matrix that files hold with its axes swapped; `shape` is that of the view. */
+firn_val firn_trained_transposed(struct firn_build *b, const char *name, struct firn_shape shape,
+                                 enum firn_init init, double scale);
+/* The rotary table of this graph's length: a frozen leaf that firn_model_leaf computes. */
+firn_val firn_rope_leaf(struct firn_build *b);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tensors of a model directory: one safetensors file or the shards of an index, mapped, never copied but where
+ * a type must change. */
+#ifndef FIRN_MODEL_WEIGHTS_H
+#define FIRN_MODEL_WEIGHTS_H
+
+#include "model/safetensors.h"
+
+struct firn_weights {
+    struct firn_safetensors *files;
+    size_t n_files;
+    struct firn_copy { char *path; void *data; } *copies; /* f32 copies of norms and biases in 16-bit files; rotary tables */
+    size_t n_copies;
+};
+
+/* `directory` must hold model.safetensors or model.safetensors.index.json; a hub name or a pickle gets an error that
+ * says how to get safetensors. */
+firn_status firn_weights_open(struct firn_weights *w, const char *directory, struct firn_error *err);
+void firn_weights_close(struct firn_weights *w);
+/* Finds `path`, also without or with the class prefix ("bert."), and a norm's weight and bias as gamma and beta (old
+ * BERT files); NULL when it is nowhere. `file` (may be NULL) gets the path of the file that holds it. */
+const struct firn_tensor *firn_weights_find(const struct firn_weights *w, const char *prefix, const char *path,
+                                            const char **file);
+/* Host bytes that were made from tensors and live as long as the files: NULL when there are none under this name. */
+const void *firn_weights_copy(const struct firn_weights *w, const char *path);
+/* Keeps malloc'd bytes under a name; they are the caller's still when it fails. */
+firn_status firn_weights_keep(struct firn_weights *w, const char *path, void *data);
+/* CRC32C and size of every file, folded into one text of 8 + 16 digits; reads them once. */
+firn_status firn_weights_fingerprint(const struct firn_weights *w, char text[32], struct firn_error *err);
+
+#endif

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rows of a table picked by ids, and the sum of gradients into the rows. */
+#include "ops/ops.h"
+#include "tensor/half.h"
+
+static bool embed_shape(struct firn_infer *s)
+{
+    if (!firn_infer_rank(s, 0, 2) || !firn_infer_rank(s, 1, 1))
+        return false;
+    s->out[0].dtype = s->in[0].dtype == FIRN_F64 ? FIRN_F64 : FIRN_F32;
+    s->out[0].shape = firn_dims(s->in[1].shape.dim[0], s->in[0].shape.dim[1]);
+    return true;
+}
+
+static void embed_ref(const struct firn_call *call)
+{
+    const int64_t cols = firn_cols(&call->in[0]), rows = call->in[0].shape.dim[0];
+    const int32_t *ids = firn_i32(&call->in[1]);
+    double *y = firn_ref_out(call, 0);
+    for (int64_t m = 0; m < call->in[1].shape.dim[0]; m++)
+        if (ids[m] >= 0 && ids[m] < rows)
+            firn_tensor_read_f64(&call->in[0], ids[m] * cols, cols, y + m * cols);
+    firn_ref_store(call, 0, y);
+}
+
+static void body(void *user, int64_t begin, int64_t end)
+{
+    const struct firn_call *call = user;
+    const int64_t cols = firn_cols(&call->in[0]), rows = call->in[0].shape.dim[0];
+    const int32_t *ids = firn_i32(&call->in[1]);
+    float *y = firn_f32(&call->out[0]);
+    for (int64_t m = begin; m < end; m++) {
+        if (ids[m] >= 0 && ids[m] < rows)
+            firn_tensor_read_f32(&call->in[0], ids[m] * cols, cols, y + m * cols);
+        else
+            memset(y + m * cols, 0, sizeof *y * (size_t) cols);
+    }
+}
+
+static void embed_cpu(const struct firn_call *call)
+{
+    firn_over(call->pool, call->in[1].shape.dim[0], 64, body, (void *) call);
+}
+
+static bool embed_cpu_accepts(const struct firn_call *call)
+{
+    return call->out[0].dtype == FIRN_F32;
+}
+
+static const struct firn_op embed_dw;
+
+static void embed_grad(struct firn_graph *g, const struct firn_node *n, const firn_val *dy, firn_val *dx)
+{
+    const int64_t rows = firn_val_shape(g, n->in[0]).dim[0];
+    if (firn_wants(g, n->in[0]))
+        dx[0] = firn_emit1(g, &embed_dw, (firn_val[]){ dy[0], n->in[1] }, &rows);
+}
+
+static bool is_f32(const struct firn_call *call, const struct firn_limits *limits)
+{
+    (void) limits;
+    return call->in[0].dtype == FIRN_F32;
+}
+
+static bool is_f16(const struct firn_call *call, const struct firn_limits *limits)
+{
+    (void) limits;
+    return call->in[0].dtype == FIRN_F16;
+}
+
+static bool is_bf16(const struct firn_call *call, const struct firn_limits *limits)
+{
+    (void) limits;
+    return call->in[0].dtype == FIRN_BF16;
+}
+
+static void setup(const struct firn_call *call, const struct firn_limits *limits,
+                  struct firn_dispatch *d)
+{
+    firn_setup_flat(call, limits, d);
+    firn_push(d, (uint64_t) call->in[0].shape.dim[0]);
+    firn_push(d, (uint64_t) firn_cols(&call->in[0]));
+}
+
+static const struct firn_kernel kernels[] = {
+    { "embed_f32", "embed", "TABLE=0", .accepts = is_f32, .setup = setup },
+    { "embed_f16", "embed", "TABLE=1", .accepts = is_f16, .setup = setup },
+    { "embed_bf16", "embed", "TABLE=2", .accepts = is_bf16, .setup = setup },
+    { NULL },
+};
+
+static const struct firn_case cases[] = {
+    { .in = { FIRN_DIMS(5, 3), FIRN_DIMS(7) }, .below = { 0, 5 } },
+    { .in = { FIRN_DIMS(33, 31), FIRN_DIMS(65) }, .below = { 0, 40 }, .no_grad = true },
+    { .in = { FIRN_DIMS(4, 7), FIRN_DIMS(0) }, .below = { 0, 4 } },
+    { .in = { FIRN_DIMS(9, 5), FIRN_DIMS(11) }, .below = { 0, 9 }, .dtype = { FIRN_F16 }, .no_grad = true },
+    { .in = { FIRN_DIMS(9, 7), FIRN_DIMS(11) }, .below = { 0, 9 }, .dtype = { FIRN_BF16 }, .no_grad = true },
+};
+
+static const struct firn_op embed = {
+    .name = "embed",
+    .math = "y[m] = table[ids[m]]",
+    .n_in = 2,
+    .n_out = 1,
+    .integer = 2,
+    .shape = embed_shape,
+    .ref = embed_ref,
+    .cpu = embed_cpu,
+    .cpu_accepts = embed_cpu_accepts,
+    .grad = embed_grad,
+    .kernels = kernels,
+    .cases = cases,
+    .n_cases = sizeof cases / sizeof cases[0],
+};
+
+static bool dw_shape(struct firn_infer *s)
+{
+    s->out[0].dtype = s->in[0].dtype;
+    s->out[0].shape = firn_dims(*(const int64_t *) s->attrs, firn_cols(&s->in[0]));
+    return firn_infer_rank(s, 0, 2) && firn_infer_rank(s, 1, 1);
+}
+
+static void dw_ref(const struct firn_call *call)
+{
+    const int64_t cols = firn_cols(&call->in[0]), rows = call->out[0].shape.dim[0];
+    const int32_t *ids = firn_i32(&call->in[1]);
+    double *dy = firn_ref_in(call, 0), *dw = firn_ref_out(call, 0);
+    for (int64_t m = 0; m < call->in[1].shape.dim[0]; m++)
+        for (int64_t c = 0; c < cols && ids[m] >= 0 && ids[m] < rows; c++)
+            dw[ids[m] * cols + c] += dy[m * cols + c];
+    firn_ref_free(dy);
+    firn_ref_store(call, 0, dw);
+}
+
+/* A task owns a run of table rows, and adds the rows of dy in their order. */
+static void dw_body(void *user, int64_t begin, int64_t end)
+{
+    const struct firn_call *call = user;
+    const int64_t cols = firn_cols(&call->in[0]);
+    const int32_t *ids = firn_i32(&call->in[1]);
+    const float *dy = firn_f32(&call->in[0]);
+    float *dw = firn_f32(&call->out[0]);
+    memset(dw + begin * cols, 0, sizeof *dw * (size_t) ((end - begin) * cols));
+    for (int64_t m = 0; m < call->in[1].shape.dim[0]; m++)
+        for (int64_t c = 0; c < cols && ids[m] >= begin && ids[m] < end; c++)
+            dw[ids[m] * cols + c] += dy[m * cols + c];
+}
+
+static void dw_cpu(const struct firn_call *call)
+{
+    firn_over(call->pool, call->out[0].shape.dim[0], 4096, dw_body, (void *) call);
+}
+
+static void dw_setup(const struct firn_call *call, const struct firn_limits *limits,
+                     struct firn_dispatch *d)
+{
+    firn_setup_flat(call, limits, d);
+    firn_push(d, (uint64_t) call->in[1].shape.dim[0]);
+    firn_push(d, (uint64_t) firn_cols(&call->in[0]));
+}
+
+static const struct firn_kernel dw_kernels[] = { { "embed_dw", "embed_dw", .setup = dw_setup }, { NULL } };
+
+static int64_t dw_terms(const struct firn_call *call)
+{
+    return call->in[1].shape.dim[0];
+}
+
+static const int64_t dw_5 = 5, dw_300 = 300;
+static const struct firn_case dw_cases[] = {
+    { .in = { FIRN_DIMS(7, 3), FIRN_DIMS(7) }, &dw_5, .below = { 0, 5 } },
+    { .in = { FIRN_DIMS(65, 33), FIRN_DIMS(65) }, &dw_300, .below = { 0, 290 } },
+    { .in = { FIRN_DIMS(0, 3), FIRN_DIMS(0) }, &dw_5 },
+};
+
+static const struct firn_op embed_dw = {
+    .name = "embed_dw",
+    .math = "dw[v] = sum of dy[m] with ids[m] = v",
+    .n_in = 2,
+    .n_out = 1,
+    .integer = 2,
+    .attrs_size = sizeof(int64_t),
+    .shape = dw_shape,
+    .ref = dw_ref,
+    .cpu = dw_cpu,
+    .kernels = dw_kernels,
+    .cases = dw_cases,
+    .n_cases = sizeof dw_cases / sizeof dw_cases[0],
+    .terms = dw_terms,
+};
+
+firn_val firn_embed(struct firn_graph *g, firn_val table, firn_val ids)
+{
+    return firn_emit1(g, &embed, (firn_val[]){ table, ids }, NULL);
+}
+
+const struct firn_op *const firn_family_embed[] = { &embed, &embed_dw, NULL };

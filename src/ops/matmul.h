@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The record and attributes of products, shared by their files and by the rewrite that folds adds into them. */
+#ifndef FIRN_OPS_MATMUL_H
+#define FIRN_OPS_MATMUL_H
+
+#include "ops/ops.h"
+
+enum { FIRN_MATMUL_A, FIRN_MATMUL_B, FIRN_MATMUL_BIAS, FIRN_MATMUL_RESIDUAL, FIRN_MATMUL_U,
+       FIRN_MATMUL_V };
+
+struct firn_matmul_attrs {
+    bool trans_a, trans_b, trans_v;
+    float alpha;
+};
+
+/* y [m, n], inner k; r columns of u. */
+struct firn_matmul_sizes {
+    int64_t m, n, k, r;
+};
+struct firn_matmul_sizes firn_matmul_sizes(const struct firn_call *call);
+
+extern const struct firn_op firn_op_matmul;
+extern const struct firn_kernel firn_matmul_kernels[];
+void firn_matmul_cpu(const struct firn_call *call);
+bool firn_matmul_cpu_accepts(const struct firn_call *call);
+size_t firn_matmul_cpu_scratch(const struct firn_call *call, int n_threads);
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Products on the cpu device: panels of the result, a task each, computed by single-threaded BLAS; what is added to
+ * a panel is added while it is in cache. Panels depend on the shape only, so bits do not depend on threads. */
+#include "ops/matmul.h"
+#include "tensor/blas.h"
+
+struct panels {
+    const struct firn_call *call;
+    struct firn_matmul_sizes s;
+    const float *b; /* f32, decoded if need be */
+    int64_t rows, cols, n_across; /* of a panel; panels in a row of panels */
+};
+
+bool firn_matmul_cpu_accepts(const struct firn_call *call)
+{
+    const enum firn_dtype b = call->in[FIRN_MATMUL_B].dtype;
+    return call->in[FIRN_MATMUL_A].dtype == FIRN_F32 && (b == FIRN_F32 || b == FIRN_F16 || b == FIRN_BF16);
+}
+
+size_t firn_matmul_cpu_scratch(const struct firn_call *call, int n_threads)
+{
+    const struct firn_tensor *b = &call->in[FIRN_MATMUL_B];
+    (void) n_threads;
+    return b->dtype == FIRN_F32 ? 0 : sizeof(float) * (size_t) firn_count(b);
+}
+
+static void decode(void *user, int64_t begin, int64_t end)
+{
+    const struct firn_call *call = user;
+    firn_tensor_read_f32(&call->in[FIRN_MATMUL_B], begin, end - begin, (float *) call->scratch + begin);
+}
+
+/* What the product is added to: residual and bias, or nothing (then BLAS overwrites). */
+static float prepare(const struct panels *p, int64_t i0, int64_t m, int64_t j0, int64_t n)
+{
+    const struct firn_call *call = p->call;
+    const float *bias = firn_f32(&call->in[FIRN_MATMUL_BIAS]);
+    const float *residual = firn_f32(&call->in[FIRN_MATMUL_RESIDUAL]);
+    if (bias == NULL && residual == NULL)
+        return 0;
+    for (int64_t i = i0; i < i0 + m; i++) {
+        float *y = firn_f32(&call->out[0]) + i * p->s.n + j0;
+        const float *from = residual != NULL ? residual + i * p->s.n + j0 : NULL;
+        if (from != NULL && bias != NULL)
+            for (int64_t j = 0; j < n; j++)
+                y[j] = from[j] + bias[j0 + j];
+        else if (from != NULL && from != y)
+            memcpy(y, from, sizeof *y * (size_t) n);
+        else if (from == NULL)
+            memcpy(y, bias + j0, sizeof *y * (size_t) n);
+    }
+    return 1;
+}
+
+static void panel(void *user, int index, int thread)
+{
+    const struct panels *p = user;
+    const struct firn_call *call = p->call;
+    const struct firn_matmul_attrs *t = call->attrs;
+    const struct firn_matmul_sizes s = p->s;
+    const int64_t i0 = index / p->n_across * p->rows, j0 = index % p->n_across * p->cols;
+    const int64_t m = i0 + p->rows < s.m ? p->rows : s.m - i0;
+    const int64_t n = j0 + p->cols < s.n ? p->cols : s.n - j0;
+    const float *a = firn_f32(&call->in[FIRN_MATMUL_A]) + (t->trans_a ? i0 : i0 * s.k);
+    const float *b = p->b + (t->trans_b ? j0 * s.k : j0);
+    float *y = firn_f32(&call->out[0]) + i0 * s.n + j0;
+    (void) thread;
+    const float beta = prepare(p, i0, m, j0, n);
+    if (s.k > 0)
+        firn_sgemm(t->trans_a, t->trans_b, m, n, s.k, t->alpha, a, t->trans_a ? s.m : s.k, b,
+                   t->trans_b ? s.k : s.n, beta, y, s.n);
+    else if (beta == 0)
+        for (int64_t i = 0; i < m; i++)
+            memset(y + i * s.n, 0, sizeof *y * (size_t) n);
+    if (s.r > 0) {
+        const float *v = firn_f32(&call->in[FIRN_MATMUL_V]) + (t->trans_v ? j0 * s.r : j0);
+        firn_sgemm(false, t->trans_v, m, n, s.r, 1, firn_f32(&call->in[FIRN_MATMUL_U]) + i0 * s.r, s.r, v,
+                   t->trans_v ? s.r : s.n, 1, y, s.n);
+    }
+}
+
+/* About 8 panels, none so thin that packing the other operand again costs more than a few percent. */
+static int64_t piece(int64_t n)
+{
+    int64_t size = ((n + 7) / 8 + 31) / 32 * 32;
+    if (size < 64)
+        size = 64;
+    return size < 256 ? size : 256;
+}
+
+void firn_matmul_cpu(const struct firn_call *call)
+{
+    struct panels p = { .call = call, .s = firn_matmul_sizes(call) };
+    if (p.s.m == 0 || p.s.n == 0)
+        return;
+    p.b = firn_f32(&call->in[FIRN_MATMUL_B]);
+    if (call->in[FIRN_MATMUL_B].dtype != FIRN_F32) {
+        firn_over(call->pool, firn_count(&call->in[FIRN_MATMUL_B]), 65536, decode, (void *) call);
+        p.b = call->scratch;
+    }
+    const bool by_rows = p.s.m >= p.s.n || p.s.m >= 256;
+    p.rows = by_rows ? piece(p.s.m) : p.s.m;
+    p.cols = by_rows ? p.s.n : piece(p.s.n);
+    p.n_across = (p.s.n + p.cols - 1) / p.cols;
+    firn_pool_run(call->pool, (int) ((p.s.m + p.rows - 1) / p.rows * p.n_across), panel, &p);
+}

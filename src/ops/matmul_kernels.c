@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The shaders of products, best first: register tiles for drivers on a CPU, a fixed-order split of long sums into small
+ * results, shared-memory tiles for GPUs, and one that takes everything. */
+#include "ops/matmul.h"
+
+static bool types_are(const struct firn_call *call, bool trans_a, bool trans_b, enum firn_dtype b)
+{
+    const struct firn_matmul_attrs *t = call->attrs;
+    return t->trans_a == trans_a && t->trans_b == trans_b && call->in[FIRN_MATMUL_B].dtype == b;
+}
+
+static bool is_plain(const struct firn_call *call)
+{
+    for (int i = FIRN_MATMUL_BIAS; i <= FIRN_MATMUL_V; i++)
+        if (firn_has(&call->in[i]))
+            return false;
+    return true;
+}
+
+/* m, n, k, r, which optional inputs there are, trans_v, alpha */
+static void push_all(const struct firn_call *call, struct firn_dispatch *d)
+{
+    const struct firn_matmul_sizes s = firn_matmul_sizes(call);
+    const struct firn_matmul_attrs *t = call->attrs;
+    firn_push(d, (uint64_t) s.m);
+    firn_push(d, (uint64_t) s.n);
+    firn_push(d, (uint64_t) s.k);
+    firn_push(d, (uint64_t) s.r);
+    firn_push_f32(d, t->alpha);
+    firn_spec(d, firn_has(&call->in[FIRN_MATMUL_BIAS]));
+    firn_spec(d, firn_has(&call->in[FIRN_MATMUL_RESIDUAL]));
+    firn_spec(d, s.r > 0 ? t->trans_v ? 2 : 1 : 0);
+}
+
+static void grid(struct firn_dispatch *d, int64_t rows, int64_t cols)
+{
+    d->groups[0] = (uint32_t) cols;
+    d->groups[1] = (uint32_t) rows;
+    d->groups[2] = 1;
+}
+
+/* Vector loads along the axis that is contiguous. */
+static bool soft_fits(const struct firn_call *call, const struct firn_limits *limits)
+{
+    const struct firn_matmul_sizes s = firn_matmul_sizes(call);
+    const struct firn_matmul_attrs *t = call->attrs;
+    (void) limits;
+    if (t->trans_a)
+        return s.m % 4 == 0 && s.n % 4 == 0;
+    return s.k % 4 == 0 && s.k > 0 && (t->trans_b || s.n % 4 == 0);
+}
+
+static void soft_setup(const struct firn_call *call, const struct firn_limits *limits,
+                       struct firn_dispatch *d)
+{
+    const struct firn_matmul_sizes s = firn_matmul_sizes(call);
+    const struct firn_matmul_attrs *t = call->attrs;
+    const int64_t cols = t->trans_b ? 16 : 32;
+    (void) limits;
+    push_all(call, d);
+    grid(d, (s.m + 7) / 8, (s.n + cols - 1) / cols);
+}
+
+static bool tile_fits(const struct firn_call *call, const struct firn_limits *limits)
+{
+    const struct firn_matmul_sizes s = firn_matmul_sizes(call);
+    return limits->max_lanes >= 128 && limits->shared_bytes >= 16384 && s.m >= 16 && s.n >= 16;
+}
+
+static void tile_setup(const struct firn_call *call, const struct firn_limits *limits,
+                       struct firn_dispatch *d)
+{
+    const struct firn_matmul_sizes s = firn_matmul_sizes(call);
+    (void) limits;
+    push_all(call, d);
+    grid(d, (s.m + 63) / 64, (s.n + 63) / 64);
+}
+
+static void any_setup(const struct firn_call *call, const struct firn_limits *limits,
+                      struct firn_dispatch *d)
+{
+    const struct firn_matmul_sizes s = firn_matmul_sizes(call);
+    push_all(call, d);
+    firn_grid_flat(d, limits, ((s.m + 3) / 4 * s.n + 31) / 32);
+}
+
+enum { PIECE = 256 };
+
+static bool split_fits(const struct firn_call *call, const struct firn_limits *limits)
+{
+    const struct firn_matmul_sizes s = firn_matmul_sizes(call);
+    (void) limits;
+    return is_plain(call) && s.k >= 4 * PIECE && s.m * s.n <= 65536;
+}
+
+static int64_t n_pieces(const struct firn_call *call)
+{
+    return (firn_matmul_sizes(call).k + PIECE - 1) / PIECE;
+}
+
+static size_t split_scratch(const struct firn_call *call, const struct firn_limits *limits)
+{
+    (void) limits;
+    return sizeof(float) * (size_t) (n_pieces(call) * firn_count(&call->out[0]) + 1);
+}
+
+static void split_setup(const struct firn_call *call, const struct firn_limits *limits,
+                        struct firn_dispatch *d)
+{
+    push_all(call, d);
+    firn_grid_flat(d, limits, (n_pieces(call) * firn_count(&call->out[0]) + 31) / 32);
+}
+
+static void join_setup(const struct firn_call *call, const struct firn_limits *limits,
+                       struct firn_dispatch *d)
+{
+    push_all(call, d);
+    firn_grid_flat(d, limits, (firn_count(&call->out[0]) + 31) / 32);
+}
+
+static const struct firn_kernel join = { "matmul_split_join", "matmul_split", "JOIN=1 TRANS_A=0 TRANS_B=0 B_TYPE=0",
+                                         .setup = join_setup };
+
+/* One accept function per transposition, type of b and kernel: the macro writes them. */
+#define ACCEPTS(kernel, mode, ta, tb, type, dtype)                                                \
+    static bool kernel##_##mode##_##type(const struct firn_call *c, const struct firn_limits *l)  \
+    {                                                                                             \
+        return types_are(c, ta, tb, dtype) && kernel##_fits(c, l);                                \
+    }
+static bool any_fits(const struct firn_call *call, const struct firn_limits *limits)
+{
+    (void) call;
+    (void) limits;
+    return true;
+}
+ACCEPTS(soft, nn, 0, 0, f32, FIRN_F32)
+ACCEPTS(soft, nn, 0, 0, f16, FIRN_F16)
+ACCEPTS(soft, nn, 0, 0, bf16, FIRN_BF16)
+ACCEPTS(soft, nt, 0, 1, f32, FIRN_F32)
+ACCEPTS(soft, nt, 0, 1, f16, FIRN_F16)
+ACCEPTS(soft, nt, 0, 1, bf16, FIRN_BF16)
+ACCEPTS(soft, tn, 1, 0, f32, FIRN_F32)
+ACCEPTS(soft, tn, 1, 0, f16, FIRN_F16)
+ACCEPTS(soft, tn, 1, 0, bf16, FIRN_BF16)
+ACCEPTS(tile, nn, 0, 0, f32, FIRN_F32)
+ACCEPTS(tile, nn, 0, 0, f16, FIRN_F16)
+ACCEPTS(tile, nn, 0, 0, bf16, FIRN_BF16)
+ACCEPTS(tile, nt, 0, 1, f32, FIRN_F32)
+ACCEPTS(tile, nt, 0, 1, f16, FIRN_F16)
+ACCEPTS(tile, nt, 0, 1, bf16, FIRN_BF16)
+ACCEPTS(tile, tn, 1, 0, f32, FIRN_F32)
+ACCEPTS(tile, tn, 1, 0, f16, FIRN_F16)
+ACCEPTS(tile, tn, 1, 0, bf16, FIRN_BF16)
+ACCEPTS(tile, tt, 1, 1, f32, FIRN_F32)
+ACCEPTS(tile, tt, 1, 1, f16, FIRN_F16)
+ACCEPTS(tile, tt, 1, 1, bf16, FIRN_BF16)
+ACCEPTS(any, nn, 0, 0, f32, FIRN_F32)
+ACCEPTS(any, nn, 0, 0, f16, FIRN_F16)
+ACCEPTS(any, nn, 0, 0, bf16, FIRN_BF16)
+ACCEPTS(any, nt, 0, 1, f32, FIRN_F32)
+ACCEPTS(any, nt, 0, 1, f16, FIRN_F16)
+ACCEPTS(any, nt, 0, 1, bf16, FIRN_BF16)
+ACCEPTS(any, tn, 1, 0, f32, FIRN_F32)
+ACCEPTS(any, tn, 1, 0, f16, FIRN_F16)
+ACCEPTS(any, tn, 1, 0, bf16, FIRN_BF16)
+ACCEPTS(any, tt, 1, 1, f32, FIRN_F32)
+ACCEPTS(any, tt, 1, 1, f16, FIRN_F16)
+ACCEPTS(any, tt, 1, 1, bf16, FIRN_BF16)
+ACCEPTS(split, nn, 0, 0, f32, FIRN_F32)
+ACCEPTS(split, nt, 0, 1, f32, FIRN_F32)
+ACCEPTS(split, tn, 1, 0, f32, FIRN_F32)
+ACCEPTS(split, tt, 1, 1, f32, FIRN_F32)
+
+// clang-format off
+const struct firn_kernel firn_matmul_kernels[] = {
+    { "matmul_soft_nn_f32", "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=0", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = soft_nn_f32, .setup = soft_setup },
+    { "matmul_soft_nn_f16", "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=1", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = soft_nn_f16, .setup = soft_setup },
+    { "matmul_soft_nn_bf16", "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=2", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = soft_nn_bf16, .setup = soft_setup },
+    { "matmul_soft_nt_f32", "matmul_soft", "TRANS_A=0 TRANS_B=1 B_TYPE=0", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = soft_nt_f32, .setup = soft_setup },
+    { "matmul_soft_nt_f16", "matmul_soft", "TRANS_A=0 TRANS_B=1 B_TYPE=1", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = soft_nt_f16, .setup = soft_setup },
+    { "matmul_soft_nt_bf16", "matmul_soft", "TRANS_A=0 TRANS_B=1 B_TYPE=2", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = soft_nt_bf16, .setup = soft_setup },
+    { "matmul_soft_tn_f32", "matmul_soft", "TRANS_A=1 TRANS_B=0 B_TYPE=0", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = soft_tn_f32, .setup = soft_setup },
+    { "matmul_soft_tn_f16", "matmul_soft", "TRANS_A=1 TRANS_B=0 B_TYPE=1", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = soft_tn_f16, .setup = soft_setup },
+    { "matmul_soft_tn_bf16", "matmul_soft", "TRANS_A=1 TRANS_B=0 B_TYPE=2", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = soft_tn_bf16, .setup = soft_setup },
+    { "matmul_split_nn", "matmul_split", "JOIN=0 TRANS_A=0 TRANS_B=0 B_TYPE=0", .accepts = split_nn_f32,
+      .setup = split_setup, .scratch = split_scratch, .then = &join },
+    { "matmul_split_nt", "matmul_split", "JOIN=0 TRANS_A=0 TRANS_B=1 B_TYPE=0", .accepts = split_nt_f32,
+      .setup = split_setup, .scratch = split_scratch, .then = &join },
+    { "matmul_split_tn", "matmul_split", "JOIN=0 TRANS_A=1 TRANS_B=0 B_TYPE=0", .accepts = split_tn_f32,
+      .setup = split_setup, .scratch = split_scratch, .then = &join },
+    { "matmul_split_tt", "matmul_split", "JOIN=0 TRANS_A=1 TRANS_B=1 B_TYPE=0", .accepts = split_tt_f32,
+      .setup = split_setup, .scratch = split_scratch, .then = &join },
+    { "matmul_tile_nn_f32", "matmul_tile", "TRANS_A=0 TRANS_B=0 B_TYPE=0", .needs = FIRN_CAP_SHMEM,
+      .accepts = tile_nn_f32, .setup = tile_setup },
+    { "matmul_tile_nn_f16", "matmul_tile", "TRANS_A=0 TRANS_B=0 B_TYPE=1", .needs = FIRN_CAP_SHMEM,
+      .accepts = tile_nn_f16, .setup = tile_setup },
+    { "matmul_tile_nn_bf16", "matmul_tile", "TRANS_A=0 TRANS_B=0 B_TYPE=2", .needs = FIRN_CAP_SHMEM,
+      .accepts = tile_nn_bf16, .setup = tile_setup },
+    { "matmul_tile_nt_f32", "matmul_tile", "TRANS_A=0 TRANS_B=1 B_TYPE=0", .needs = FIRN_CAP_SHMEM,
+      .accepts = tile_nt_f32, .setup = tile_setup },
+    { "matmul_tile_nt_f16", "matmul_tile", "TRANS_A=0 TRANS_B=1 B_TYPE=1", .needs = FIRN_CAP_SHMEM,
+      .accepts = tile_nt_f16, .setup = tile_setup },
+    { "matmul_tile_nt_bf16", "matmul_tile", "TRANS_A=0 TRANS_B=1 B_TYPE=2", .needs = FIRN_CAP_SHMEM,
+      .accepts = tile_nt_bf16, .setup = tile_setup },
+    { "matmul_tile_tn_f32", "matmul_tile", "TRANS_A=1 TRANS_B=0 B_TYPE=0", .needs = FIRN_CAP_SHMEM,
+      .accepts = tile_tn_f32, .setup = tile_setup },
+    { "matmul_tile_tn_f16", "matmul_tile", "TRANS_A=1 TRANS_B=0 B_TYPE=1", .needs = FIRN_CAP_SHMEM,
+      .accepts = tile_tn_f16, .setup = tile_setup },
+    { "matmul_tile_tn_bf16", "matmul_tile", "TRANS_A=1 TRANS_B=0 B_TYPE=2", .needs = FIRN_CAP_SHMEM,
+      .accepts = tile_tn_bf16, .setup = tile_setup },
+    { "matmul_tile_tt_f32", "matmul_tile", "TRANS_A=1 TRANS_B=1 B_TYPE=0", .needs = FIRN_CAP_SHMEM,
+      .accepts = tile_tt_f32, .setup = tile_setup },
+    { "matmul_tile_tt_f16", "matmul_tile", "TRANS_A=1 TRANS_B=1 B_TYPE=1", .needs = FIRN_CAP_SHMEM,
+      .accepts = tile_tt_f16, .setup = tile_setup },
+    { "matmul_tile_tt_bf16", "matmul_tile", "TRANS_A=1 TRANS_B=1 B_TYPE=2", .needs = FIRN_CAP_SHMEM,
+      .accepts = tile_tt_bf16, .setup = tile_setup },
+    { "matmul_any_nn_f32", "matmul_any", "TRANS_A=0 TRANS_B=0 B_TYPE=0", .accepts = any_nn_f32, .setup = any_setup },
+    { "matmul_any_nn_f16", "matmul_any", "TRANS_A=0 TRANS_B=0 B_TYPE=1", .accepts = any_nn_f16, .setup = any_setup },
+    { "matmul_any_nn_bf16", "matmul_any", "TRANS_A=0 TRANS_B=0 B_TYPE=2", .accepts = any_nn_bf16, .setup = any_setup },
+    { "matmul_any_nt_f32", "matmul_any", "TRANS_A=0 TRANS_B=1 B_TYPE=0", .accepts = any_nt_f32, .setup = any_setup },
+    { "matmul_any_nt_f16", "matmul_any", "TRANS_A=0 TRANS_B=1 B_TYPE=1", .accepts = any_nt_f16, .setup = any_setup },
+    { "matmul_any_nt_bf16", "matmul_any", "TRANS_A=0 TRANS_B=1 B_TYPE=2", .accepts = any_nt_bf16, .setup = any_setup },
+    { "matmul_any_tn_f32", "matmul_any", "TRANS_A=1 TRANS_B=0 B_TYPE=0", .accepts = any_tn_f32, .setup = any_setup },
+    { "matmul_any_tn_f16", "matmul_any", "TRANS_A=1 TRANS_B=0 B_TYPE=1", .accepts = any_tn_f16, .setup = any_setup },
+    { "matmul_any_tn_bf16", "matmul_any", "TRANS_A=1 TRANS_B=0 B_TYPE=2", .accepts = any_tn_bf16, .setup = any_setup },
+    { "matmul_any_tt_f32", "matmul_any", "TRANS_A=1 TRANS_B=1 B_TYPE=0", .accepts = any_tt_f32, .setup = any_setup },
+    { "matmul_any_tt_f16", "matmul_any", "TRANS_A=1 TRANS_B=1 B_TYPE=1", .accepts = any_tt_f16, .setup = any_setup },
+    { "matmul_any_tt_bf16", "matmul_any", "TRANS_A=1 TRANS_B=1 B_TYPE=2", .accepts = any_tt_bf16, .setup = any_setup },
+    { NULL },
+};
+// clang-format on

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Walks over the operation records: every kernel that a device can run against the reference, and
+ * every backward rule against finite differences in double. */
+#ifndef FIRN_PLAN_CONFORM_H
+#define FIRN_PLAN_CONFORM_H
+
+#include "device/device.h"
+#include "firn/ops.h"
+#include "graph/op.h"
+
+enum firn_verdict { FIRN_PASS, FIRN_FAILED, FIRN_SKIPPED };
+
+/* One comparison. The texts live until the callback returns. */
+struct firn_conform_result {
+    const char *op, *kernel; /* kernel: a shader variant, "cpu", "gradient" */
+    int case_index;
+    char shapes[256];
+    enum firn_verdict verdict;
+    char reason[200];       /* of a skip, or of an error that is not a difference */
+    double worst;           /* largest |got - want| / allowed; passes up to 1 */
+    const char *what;       /* "output 0", "input 2 (updated)", "d input 1" */
+    int64_t index;          /* of the worst element */
+    double got, want, allowed;
+};
+
+struct firn_conform_params {
+    const char *filter;     /* NULL: all; else a part of the op's or the kernel's name */
+    uint64_t seed;
+    void (*result)(void *user, const struct firn_conform_result *result);
+    void *user;
+};
+
+struct firn_conform_counts {
+    int passed, failed, skipped;
+};
+
+/* Every kernel (shader devices) or the fast function (`cpu`) of every op, on every case. */
+firn_status firn_conform_kernels(struct firn_device *device,
+                                 const struct firn_conform_params *params,
+                                 struct firn_conform_counts *counts, struct firn_error *err);
+/* Every op with a backward rule, on the host in double. */
+firn_status firn_conform_gradients(const struct firn_conform_params *params,
+                                   struct firn_conform_counts *counts, struct firn_error *err);
+
+/* Shared by both: a case's call with host memory, filled from the seed. */
+struct firn_trial {
+    const struct firn_op *op;
+    struct firn_call call;      /* data owned by the trial */
+    bool is_valid;              /* the shape rule accepted it */
+    char reason[200];
+};
+firn_status firn_trial_create(struct firn_trial *t, const struct firn_op *op, int case_index,
+                              enum firn_dtype floats, uint64_t seed, struct firn_error *err);
+void firn_trial_free(struct firn_trial *t);
+void firn_trial_shapes(const struct firn_trial *t, char *text, size_t size);
+
+#endif
