@@ -33,47 +33,32 @@ void main()
         total[r] = 0.0;
     }
     const uvec2 span = keys_of(b, start, start + LANES * ROWS);
-    for (uint j = span.x / STEP * STEP; j < span.y; j += STEP) {
-        float s[ROWS * STEP];
-        EACH_STEP(x)
+    for (uint j = span.x; j < span.y; j++) {
+        const uint at = k_at(b, kv_head, j);
+        float p[ROWS], shrink[ROWS];
+        EACH_ROW(r) p[r] = 0.0;
+        EACH_PART(c)
         {
-            const uint at = k_at(b, kv_head, min(j + x, tk - 1u));
-            EACH_ROW(r) s[r * STEP + x] = 0.0;
-            EACH_PART(c)
-            {
-                const VECTOR other = k_at4(at, c);
-                EACH_ROW(r) s[r * STEP + x] += dot(mine[r * PARTS + c], other);
-            }
+            const VECTOR key = k_at4(at, c);
+            EACH_ROW(r) p[r] += dot(mine[r * PARTS + c], key);
         }
         EACH_ROW(r)
         {
             const uint i = first + r * LANES;
-            float top = most[r], slope;
-            EACH_STEP(x)
-            {
-                const float score = finish(s[r * STEP + x], head, i, j + x, slope);
-                s[r * STEP + x] = sees(b, i, j + x) ? score : HIDDEN;
-                top = max(top, s[r * STEP + x]);
-            }
-            const float shrink = top > most[r] ? exp(most[r] - top) : 1.0;
+            float slope;
+            const float score = finish(p[r], head, i, j, slope);
+            const float s = sees(b, i, j) ? score : HIDDEN, top = max(most[r], s);
+            shrink[r] = top > most[r] ? exp(most[r] - top) : 1.0;
             most[r] = top;
-            total[r] *= shrink;
-            EACH_STEP(x)
-            {
-                const float p = exp(s[r * STEP + x] - top);
-                total[r] += p;
-                s[r * STEP + x] = HAS_DROPOUT ? p * kept(pair * tq + i, j + x) : p;
-            }
-            EACH_PART(c) sum[r * PARTS + c] *= shrink;
+            p[r] = exp(s - top);
+            total[r] = total[r] * shrink[r] + p[r];
+            if (HAS_DROPOUT)
+                p[r] *= kept(pair * tq + i, j);
         }
-        EACH_STEP(x)
+        EACH_PART(c)
         {
-            const uint at = k_at(b, kv_head, min(j + x, tk - 1u));
-            EACH_PART(c)
-            {
-                const VECTOR other = v_at4(at, c);
-                EACH_ROW(r) sum[r * PARTS + c] += s[r * STEP + x] * other;
-            }
+            const VECTOR value = v_at4(at, c);
+            EACH_ROW(r) sum[r * PARTS + c] = sum[r * PARTS + c] * shrink[r] + p[r] * value;
         }
     }
     EACH_ROW(r)

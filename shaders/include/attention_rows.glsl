@@ -1,10 +1,9 @@
 // Attention with rows in registers and no shared memory: a lane owns ROWS rows of the output, LANES apart, and the rows
-// of the other side pass by, STEP at a time, at the same address for all lanes. WIDE: D is a multiple of 4 and rows are
+// of the other side pass by, at the same address for all lanes. WIDE: D is a multiple of 4 and rows are
 // read as vec4. ROW_BUFFER(binding, Name, x) declares x_at4(first float of a row, part of it).
 #extension GL_EXT_control_flow_attributes : require
 layout(local_size_x_id = 0) in;
 layout(constant_id = 3) const uint ROWS = 1;
-layout(constant_id = 4) const uint STEP = 2;
 #if WIDE == 1
 #define VECTOR vec4
 const uint PARTS = D / 4u;
@@ -26,5 +25,4 @@ const uint PARTS = D;
 #endif
 #define LANES gl_WorkGroupSize.x
 #define EACH_ROW(r) [[unroll]] for (uint r = 0u; r < ROWS; r++)
-#define EACH_STEP(x) [[unroll]] for (uint x = 0u; x < STEP; x++)
 #define EACH_PART(c) [[unroll]] for (uint c = 0u; c < PARTS; c++)

@@ -139,7 +139,7 @@ void firn_buffer_destroy(struct firn_device *d, struct firn_buffer **b)
     *b = NULL;
 }
 
-static bool in_range(const struct firn_buffer *b, size_t offset, size_t size)
+static inline bool in_range(const struct firn_buffer *b, size_t offset, size_t size)
 {
     return offset <= b->size && size <= b->size - offset;
 }

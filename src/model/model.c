@@ -81,8 +81,11 @@ firn_status firn_model_build(struct firn_build *b, struct firn_graph *g, struct 
 /* No target module matched: says which there are. */
 static firn_status check_matches(const struct firn_model *m, const struct firn_adapter *a, struct firn_error *err)
 {
-    if (a->method == NULL || a->method->targets == NULL || a->n_matched > 0)
-        return FIRN_OK;
+    const firn_status status = a->method != NULL && a->method->check != NULL
+                                   ? a->method->check(a->settings, m->directory, err)
+                                   : FIRN_OK;
+    if (status || a->method == NULL || a->method->targets == NULL || a->n_matched > 0)
+        return status;
     return firn_fail(err, FIRN_ERR_USAGE, .file = m->directory, .key = "target_modules",
                      .what = "match no module of this model",
                      .expected = FIRN_STR("some of %s", a->words.data != NULL ? a->words.data : "none"),

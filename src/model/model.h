@@ -90,6 +90,12 @@ struct firn_method {
     /* Embedded tokens [B T, C] -> [B (virtual + T), C] (prompts). */
     firn_val (*input)(const void *settings, struct firn_build *b, firn_val x);
 
+    /* Adds the method's update to w [shape], the tensor `part` of the module `path`, in place; w NULL: only tells whether
+     * there is one. NULL: the method cannot be computed into weights. */
+    bool (*merge)(const void *settings, const struct firn_param_set *params, const float *flat, const char *path,
+                  const char *part, const struct firn_shape *shape, float *w);
+    /* After all modules were seen: reports what the hooks could not. */
+    firn_status (*check)(const void *settings, const char *file, struct firn_error *err);
     /* Adds what adapter_config.json holds besides the common keys. */
     void (*describe)(const void *settings, const struct firn_param_set *params, json_t *config);
 };
@@ -121,6 +127,7 @@ struct firn_arch {
     const struct firn_option *keys;
     const struct firn_only *only;  /* key NULL at the end */
     const char *const *targets;    /* default target modules of LoRA, NULL at the end */
+    bool pools_last;               /* classification reads the last token that is no padding, not the first */
     /* Defaults that depend on other keys; refuses what the architecture's code does not do. */
     firn_status (*finish)(struct firn_config *c, const char *path, struct firn_error *err);
     firn_val (*body)(struct firn_build *b);          /* [B T, C]: embeddings and layers */

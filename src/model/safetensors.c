@@ -95,7 +95,7 @@ static firn_status read_entry(struct firn_safetensors *f, const char *name, cons
     const char *word = json_string_value(json_object_get(entry, "dtype"));
     const struct firn_safetensors_type *type = firn_safetensors_types;
     struct firn_tensor t = { .dtype = FIRN_NONE };
-    int64_t begin, end, count, bits;
+    int64_t begin, end, count = 1, bits;
     if (name[0] == '\0' || strlen(name) > MAX_NAME)
         return bad(f, "header", "names of 1 to 1024 bytes", FIRN_STR("%zu bytes", strlen(name)), err);
     if (!json_is_object(entry) || json_object_size(entry) != 3 || word == NULL || !json_is_array(shape) ||

@@ -28,11 +28,11 @@ static double score_error(const struct view *w, int64_t b, int64_t h, int64_t i,
     return u * ((double) (w->n.d + 8) * weight(w, b, h, i, j) + 16 * cap + 3 * (fabs(s) + bias));
 }
 
-/* Of exp(s - most) when the maximum rises on the way: a factor for each rise (kernels take four keys or more at a
- * time), whose exponents add up to s - most. */
+/* Of exp(s - most) when the maximum rises on the way: a factor for each rise, at most one a key, whose exponents add up
+ * to s - most. */
 static double exp_error(const struct view *w, double x)
 {
-    return u * (6 + 5 * fabs(x)) + 7 * u * (double) (w->n.tk / 4);
+    return u * (6 + 5 * fabs(x)) + 7 * u * (double) w->n.tk;
 }
 
 /* y = sum p f v / sum p: each p is off by its own error, the divisor by the mean of them, both by their sums. */

@@ -55,7 +55,6 @@ static void set_up_rows(const struct firn_call *call, const struct firn_limits *
     each = each < 1 ? 1 : each;
     set_up(call, limits, d, first, side, (uint32_t) lanes, lanes * each);
     firn_spec(d, (uint32_t) each);
-    firn_spec(d, 2); /* keys between two looks at the maximum */
 }
 
 static void forward_tile(const struct firn_call *call, const struct firn_limits *limits, struct firn_dispatch *d)

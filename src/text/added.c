@@ -37,25 +37,26 @@ static firn_status read_token(struct firn_added_token *token, struct firn_vocab 
     return s;
 }
 
-/* What the normalizer makes of a token. */
-static firn_status add_normalized(struct firn_added *a, size_t index, const char *content,
-                                  size_t size, const struct firn_normalizer *normalizer,
+/* What the normalizer makes of a token; with `is_last` that is also what is looked for. */
+static firn_status add_normalized(struct firn_added *a, size_t index, bool is_last, int32_t id,
+                                  const struct firn_word *word, const char *content,
+                                  const struct firn_normalizer *normalizer,
                                   const struct firn_place *at)
 {
     struct firn_text t = { 0 };
     struct firn_normalize_scratch scratch = { 0 };
-    firn_text_start(&t, (const uint8_t *) content, (uint32_t) size);
+    firn_text_start(&t, (const uint8_t *) content, word->size);
     firn_status s = firn_text_check(&t, at->err);
     if (s == FIRN_OK)
         s = firn_normalizer_run(normalizer, &t, &scratch, at->err);
-    if (s == FIRN_OK && t.n_pieces > 0) {
-        const char *text = (const char *) t.bytes + t.pieces[0].begin;
-        const size_t n = t.pieces[0].end - t.pieces[0].begin;
-        if (!firn_vocab_add(&a->normalized.patterns, text, n, (int32_t) index) ||
-            !firn_vocab_add(&a->decoded, text, n, a->tokens[index].id))
+    if (s == FIRN_OK) {
+        const char *text = t.n_pieces > 0 ? (const char *) t.bytes + t.pieces[0].begin : "";
+        const size_t n = t.n_pieces > 0 ? t.pieces[0].end - t.pieces[0].begin : 0;
+        const bool is_same = n == word->size && memcmp(text, content, n) == 0;
+        if ((is_last && n > 0 &&
+             !firn_vocab_add(&a->normalized.patterns, text, n, (int32_t) index)) ||
+            (!is_same && !firn_vocab_add(&a->decoded, text, n, id)))
             s = no_memory(at);
-    } else if (s == FIRN_OK && !firn_vocab_add(&a->decoded, "", 0, a->tokens[index].id)) {
-        s = no_memory(at);
     }
     firn_text_free(&t);
     firn_normalize_scratch_free(&scratch);
@@ -94,7 +95,8 @@ firn_status firn_added_read(struct firn_added *a, const char *file, const json_t
                 token->id = (int32_t) next_id++;
                 a->n_new++;
             }
-            if (!firn_vocab_add(&a->contents, content, word->size, token->id))
+            if (!firn_vocab_add(&a->contents, content, word->size, token->id) ||
+                !firn_vocab_add(&a->decoded, content, word->size, token->id))
                 s = no_memory(&at);
         }
         if (a->tokens[i].special && !firn_vocab_add(&a->specials, content, word->size, 0))
@@ -103,19 +105,23 @@ firn_status firn_added_read(struct firn_added *a, const char *file, const json_t
     for (size_t i = 0; i < a->n && s == FIRN_OK; i++) {
         const struct firn_word *word = &all.words[i];
         const char *content = all.bytes + word->at;
-        if (a->tokens[i].id < 0)
+        const size_t last = (size_t) firn_vocab_find(&all, content, word->size);
+        const int32_t id = a->tokens[last].id;
+        if (word->size == 0)
             continue;
-        if (a->tokens[i].normalized)
-            s = add_normalized(a, i, content, word->size, normalizer, &at);
-        else if (!firn_vocab_add(&a->raw.patterns, content, word->size, (int32_t) i) ||
-                 !firn_vocab_add(&a->decoded, content, word->size, a->tokens[i].id))
+        // of a token that is there twice the last one counts, but decoders get the normalized text of
+        // any; of equal ids the vocabulary gives the word that was added last
+        if (i == last && !a->tokens[i].normalized &&
+            !firn_vocab_add(&a->raw.patterns, content, word->size, (int32_t) i))
             s = no_memory(&at);
+        if (s == FIRN_OK && a->tokens[i].normalized)
+            s = add_normalized(a, i, i == last, id, word, content, normalizer, &at);
     }
     if (s == FIRN_OK &&
         (!firn_vocab_finish(&a->contents, &twice) || !firn_vocab_finish(&a->decoded, &twice) ||
          !firn_vocab_finish(&a->specials, &twice) ||
-         !firn_trie_build(&a->raw.trie, &a->raw.patterns) ||
-         !firn_trie_build(&a->normalized.trie, &a->normalized.patterns)))
+         !firn_trie_build(&a->raw.trie, &a->raw.patterns, true) ||
+         !firn_trie_build(&a->normalized.trie, &a->normalized.patterns, true)))
         s = no_memory(&at);
     firn_vocab_free(&all);
     return s;
@@ -184,7 +190,7 @@ static void split_piece(const struct firn_added *a, const struct firn_trie *trie
             begin = before;
         }
         if (begin < done && token->left)
-            begin = done; // the token before took the spaces
+            begin = done < end ? done : end; // the token before took the spaces
         while (token->right && end < piece->end && firn_is_space(firn_utf8_get(s + end)))
             end += firn_utf8_size(s[end]);
         if (done < begin)
@@ -199,8 +205,8 @@ static void split_piece(const struct firn_added *a, const struct firn_trie *trie
 void firn_added_split(const struct firn_added *a, bool is_normalized, struct firn_text *t)
 {
     const struct firn_trie *trie = is_normalized ? &a->normalized.trie : &a->raw.trie;
-    if (trie->n < 2)
-        return;
+    if (trie->n < 2 && !is_normalized)
+        return; // else pieces are cut anew: the normalizer may have taken code points off their ends
     firn_split_begin(t);
     for (size_t i = 0; i < t->n_pieces; i++) {
         if (t->pieces[i].id >= 0)

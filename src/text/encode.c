@@ -181,10 +181,10 @@ static firn_status tokenize(const struct firn_tokenizer *tok, struct firn_encode
             out->offsets[out->n] = in_code_points(&counter, origin(t, piece, token));
             if (!tok->post.needs_margins)
                 continue;
-            size_t size = piece->end - piece->begin;
-            const char *text = piece->id >= 0
-                                   ? (const char *) t->bytes + piece->begin
-                                   : firn_vocab_text(&tok->model.vocab, token->id, &size);
+            size_t size = token->end - token->begin;
+            const char *text = (const char *) t->bytes + piece->begin + token->begin;
+            if (piece->id < 0 && token->id != tok->model.spelled)
+                text = firn_vocab_text(&tok->model.vocab, token->id, &size);
             out->margins[out->n] = margins_of(text, size);
         }
         if (limit > 0 && !from_left && piece->id < 0 && out->n >= limit)
@@ -295,12 +295,11 @@ firn_status firn_tokenizer_encode(const struct firn_tokenizer *tok, const char *
         return firn_fail(err, FIRN_ERR_MEMORY, .file = tok->path);
     struct firn_error inner = { 0 };
     firn_status s = FIRN_OK;
-    for (size_t i = 0; i < n_texts && s == FIRN_OK; i++) {
-        const bool is_whole = i == 0 && params->truncation == FIRN_TRUNCATE_ONLY_SECOND;
-        s = encode_text(tok, w, i == 0 ? text : pair, i == 0 ? size : pair_size,
-                        is_whole ? 0 : params->max_length, params->truncate_left, &w->texts[i],
-                        &inner);
-    }
+    // what will be cut off a single text need not be made; of a pair the whole lengths count
+    const size_t limit = n_texts == 1 ? params->max_length : 0;
+    for (size_t i = 0; i < n_texts && s == FIRN_OK; i++)
+        s = encode_text(tok, w, i == 0 ? text : pair, i == 0 ? size : pair_size, limit,
+                        params->truncate_left, &w->texts[i], &inner);
     if (s == FIRN_OK && params->max_length > 0)
         s = truncate(w->texts, n_texts, params->max_length - n_added, params, &out->truncated,
                      &inner);

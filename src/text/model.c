@@ -94,6 +94,7 @@ firn_status firn_model_read(struct firn_model *m, const char *file, const json_t
                             const struct firn_parts *parts, struct firn_error *err)
 {
     const struct firn_place at = { file, "model", err };
+    m->spelled = -1;
     if (!json_is_object(object))
         return firn_fail(err, FIRN_ERR_FORMAT, .file = file, .key = "model",
                          .expected = "an object", .got = firn_json_kind(object));

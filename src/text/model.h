@@ -59,6 +59,7 @@ struct firn_model {
     struct firn_vocab vocab;
     void *own;            /* what the kind keeps */
     uint64_t identity;    /* of the file: equal models give equal tokens */
+    int32_t spelled;      /* an id whose tokens read as the text that they stand for, or -1 */
     bool takes_bytes;     /* can run on pieces that stand for byte-level characters */
     bool parts_at_spaces; /* a piece can be run in parts, cut before U+2581 */
 };

@@ -111,9 +111,6 @@ static void group(struct firn_regex *r, struct firn_str *out, int depth)
 /* An escape outside of a class. */
 static void escape(struct firn_regex *r, struct firn_str *out)
 {
-    static const char edge[] =
-        "(?:(?<=[" FIRN_REGEX_WORD "])(?![" FIRN_REGEX_WORD "])|(?<![" FIRN_REGEX_WORD
-        "])(?=[" FIRN_REGEX_WORD "]))";
     const char c = r->at + 1 < r->end ? r->at[1] : '\0';
     switch (c) {
     case 'A':
@@ -125,15 +122,18 @@ static void escape(struct firn_regex *r, struct firn_str *out)
         r->at += 2;
         return;
     case 'b':
-        firn_str_add(out, edge);
-        r->at += 2;
-        return;
-    case 'B':
-        firn_str_add(out, "(?!");
-        firn_str_add(out, edge);
+    case 'B': { // (?<=\w)(?!\w)|(?<!\w)(?=\w)
+        static const char *const parts[] = { "(?:(?<=[", "])(?![", "])|(?<![", "])(?=[", "]))" };
+        firn_str_add(out, c == 'B' ? "(?!" : "(?:");
+        for (int i = 0; i < 5; i++) {
+            firn_str_add(out, parts[i]);
+            if (i < 4)
+                firn_regex_word(out);
+        }
         firn_str_add(out, ")");
         r->at += 2;
         return;
+    }
     case 'k':
         if (starts(r, "\\k<")) {
             const char *stop = memchr(r->at, '>', (size_t) (r->end - r->at));

@@ -79,10 +79,17 @@ static void category(struct firn_str *members, const char *name)
 
 static void word(struct firn_str *members)
 {
-    firn_str_add(members, FIRN_REGEX_WORD);
+    firn_str_add(members, "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}"
+                          "\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}");
     category(members, "L");
     category(members, "M");
     category(members, "Nd");
+}
+
+void firn_regex_word(struct firn_str *members)
+{
+    word(members);
+    firn_str_add(members, "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}");
 }
 
 /* Members for a property or a POSIX bracket of this name; false when there is none. */
@@ -211,7 +218,7 @@ static uint32_t digits(struct firn_regex *r, int most, int base)
 }
 
 /* An escape at r->at: true when it is a set (added to s), false when it is the code point *code. */
-static bool escape(struct firn_regex *r, struct set *s, uint32_t *code)
+static bool escape(struct firn_regex *r, struct set *s, bool is_alone, uint32_t *code)
 {
     const char *at = r->at;
     r->at += 2;
@@ -239,6 +246,8 @@ static bool escape(struct firn_regex *r, struct set *s, uint32_t *code)
         struct firn_str members = { 0 };
         if ((at[1] | 32) == 'd')
             category(&members, "Nd");
+        else if (is_alone)
+            firn_regex_word(&members);
         else
             word(&members);
         set_add(s, text_of(&members), at[1] < 'a');
@@ -323,7 +332,7 @@ void firn_regex_class_escape(struct firn_regex *r, struct firn_str *out)
 {
     struct set s = { 0 };
     uint32_t code;
-    if (escape(r, &s, &code))
+    if (escape(r, &s, true, &code))
         set_write(&s, false, out);
     else
         firn_regex_code(out, code);
@@ -358,7 +367,7 @@ static void member(struct firn_regex *r, struct set *s)
         if (r->at + 1 < r->end && r->at[1] == 'b') {
             first = 8;
             r->at += 2;
-        } else if (escape(r, s, &first)) {
+        } else if (escape(r, s, false, &first)) {
             return;
         }
     } else {
@@ -372,7 +381,7 @@ static void member(struct firn_regex *r, struct set *s)
         return; // the hyphen is a member
     r->at++;
     if (*r->at == '\\') {
-        if (escape(r, s, &last)) {
+        if (escape(r, s, false, &last)) {
             firn_regex_refuse(r, "a range that ends in a set");
             return;
         }

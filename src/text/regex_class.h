@@ -15,11 +15,8 @@ struct firn_regex {
     bool failed;
 };
 
-/* \w of Oniguruma as members of a class. */
-#define FIRN_REGEX_WORD                                                                           \
-    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}\\x{24b6}-\\x{24e9}"     \
-    "\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}"
-
+/* Members of a class for what \w is when it stands alone: in a class it lacks the numbers of Latin-1. */
+void firn_regex_word(struct firn_str *members);
 void firn_regex_refuse(struct firn_regex *r, const char *what);
 /* Writes a code point so that it means itself, inside and outside of a class. */
 void firn_regex_code(struct firn_str *out, uint32_t code);

@@ -61,7 +61,7 @@ static bool add_node(struct firn_trie *t, struct range **ranges, uint32_t *capac
     return true;
 }
 
-bool firn_trie_build(struct firn_trie *t, const struct firn_vocab *v)
+bool firn_trie_build(struct firn_trie *t, const struct firn_vocab *v, bool first_counts)
 {
     uint32_t capacity = 0;
     struct range *ranges = NULL;
@@ -78,7 +78,8 @@ bool firn_trie_build(struct firn_trie *t, const struct firn_vocab *v)
     for (uint32_t node = 0; ok && node < t->n; node++) {
         struct range r = ranges[node];
         for (; r.begin < r.end && v->words[words[r.begin]].size == r.depth; r.begin++)
-            t->nodes[node].id = r.depth > 0 ? v->words[words[r.begin]].id : -1;
+            if (r.depth > 0 && (t->nodes[node].id < 0 || !first_counts))
+                t->nodes[node].id = v->words[words[r.begin]].id;
         t->nodes[node].first = t->n;
         while (ok && r.begin < r.end) {
             const uint8_t label = bytes_of(v, words[r.begin])[r.depth];

@@ -17,8 +17,9 @@ struct firn_trie {
     uint32_t roots[256]; /* the child of the root for a first byte, or 0 */
 };
 
-/* Builds the trie of all words; of words that are there twice the last counts. False without memory. */
-bool firn_trie_build(struct firn_trie *t, const struct firn_vocab *v);
+/* Builds the trie of all words; of words that are there twice the first or the last counts. False
+ * without memory. */
+bool firn_trie_build(struct firn_trie *t, const struct firn_vocab *v, bool first_counts);
 void firn_trie_free(struct firn_trie *t);
 
 /* The child of a node (0: the root) for a byte, or 0. */

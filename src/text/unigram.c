@@ -58,7 +58,7 @@ static firn_status read_pieces(struct firn_model *m, const struct firn_place *at
     }
     uint32_t twice;
     if (s.status == FIRN_OK &&
-        (!firn_vocab_finish(&m->vocab, &twice) || !firn_trie_build(&u->trie, &m->vocab)))
+        (!firn_vocab_finish(&m->vocab, &twice) || !firn_trie_build(&u->trie, &m->vocab, false)))
         s.status = FIRN_ERR_MEMORY;
     if (s.status == FIRN_ERR_MEMORY)
         firn_fail(at->err, FIRN_ERR_MEMORY, .file = at->file, .key = "model.vocab");
@@ -86,6 +86,7 @@ static firn_status read_unigram(struct firn_model *m, const struct firn_place *a
                                                m->vocab.n),
                           .got = FIRN_STR("%d", (int) u->unknown));
     }
+    m->spelled = u->unknown;
     for (int i = 0; i < 256 && s == FIRN_OK; i++) {
         char code[8];
         snprintf(code, sizeof code, "<0x%02X>", (unsigned) i);

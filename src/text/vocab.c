@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <time.h>
 
-uint64_t firn_hash_seed(const void *anything)
+uint64_t firn_hash_seed(uintptr_t address)
 {
     struct timespec now = { 0 };
     timespec_get(&now, TIME_UTC);
-    return firn_hash_mix((uint64_t) (uintptr_t) anything ^ 0x8EBC6AF09C88C6E3u,
+    return firn_hash_mix((uint64_t) address ^ 0x8EBC6AF09C88C6E3u,
                          (uint64_t) now.tv_nsec ^ (uint64_t) now.tv_sec << 30);
 }
 
@@ -85,7 +85,7 @@ bool firn_vocab_finish(struct firn_vocab *v, uint32_t *twice)
     size_t n_slots = 16;
     while (n_slots < v->n * 2)
         n_slots *= 2;
-    v->seed = firn_hash_seed(v->words);
+    v->seed = firn_hash_seed((uintptr_t) v->words);
     v->mask = n_slots - 1;
     v->slots = calloc(n_slots, sizeof *v->slots);
     if (v->slots == NULL || !sort_by_id(v))
@@ -178,7 +178,7 @@ static bool make_room(struct firn_merges *m)
     larger.slots = malloc(n_slots * sizeof *larger.slots);
     if (larger.slots == NULL)
         return false;
-    larger.seed = firn_hash_seed(larger.slots);
+    larger.seed = firn_hash_seed((uintptr_t) larger.slots);
     for (size_t i = 0; i < n_slots; i++)
         larger.slots[i] = (struct firn_merge){ .left = -1 };
     for (size_t i = 0; m->slots != NULL && i <= m->mask; i++)

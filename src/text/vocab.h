@@ -65,7 +65,7 @@ static inline uint64_t firn_hash_bytes(uint64_t seed, const void *data, size_t s
 }
 
 /* A seed that differs from run to run. */
-uint64_t firn_hash_seed(const void *anything);
+uint64_t firn_hash_seed(uintptr_t address);
 
 /* Adds a word at the end; false without memory or when it would be too large. */
 bool firn_vocab_add(struct firn_vocab *v, const char *text, size_t size, int32_t id);

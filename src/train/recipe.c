@@ -158,7 +158,7 @@ static void remove_spellings(json_t *mapping, const struct firn_option *table, c
 static firn_status apply_override(json_t *tree, const char *text, struct firn_error *err)
 {
     char section[256], key[256];
-    const char *value;
+    const char *value = "";
     firn_status status = split_override(text, section, key, sizeof key, &value, err);
     if (status)
         return status;

@@ -126,6 +126,7 @@ const struct firn_arch firn_arch_llama = {
     .keys = keys,
     .only = only,
     .targets = targets,
+    .pools_last = true,
     .finish = finish,
     .body = body,
     .head = { [FIRN_TASK_SEQ_CLS] = sequence_head, [FIRN_TASK_CAUSAL_LM] = causal_head },

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A seeded shuffle, grouped by length inside windows, cut into batches whose order is shuffled again. */
+#include "data/batches.h"
+
+#include "base/rng.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { WINDOW = 50, STREAM_EXAMPLES = 0x65786d70, STREAM_BATCHES = 0x62617463 };
+
+/* Longest first; equal lengths stay in their order (insertion by merging halves). */
+static void sort_by_length(uint32_t *order, uint32_t n, const uint32_t *lengths, uint32_t *spare)
+{
+    if (n < 2)
+        return;
+    const uint32_t half = n / 2;
+    sort_by_length(order, half, lengths, spare);
+    sort_by_length(order + half, n - half, lengths, spare);
+    memcpy(spare, order, sizeof *order * n);
+    uint32_t i = 0, k = half;
+    for (uint32_t at = 0; at < n; at++)
+        order[at] = k == n || (i < half && lengths[spare[i]] >= lengths[spare[k]]) ? spare[i++] : spare[k++];
+}
+
+static uint32_t padded(const struct firn_batches_params *p, uint32_t length)
+{
+    const uint32_t up = (length + p->multiple - 1) / p->multiple * p->multiple;
+    const uint32_t capped = up < p->max_length ? up : p->max_length;
+    return capped > 0 ? capped : 1;
+}
+
+static void shuffle_batches(struct firn_batches *plan, const struct firn_batches_params *p, uint32_t *places,
+                            struct firn_batch *spare)
+{
+    for (uint32_t i = 0; i < plan->count; i++)
+        places[i] = i;
+    firn_shuffle(p->seed, STREAM_BATCHES, p->epoch, places, plan->count);
+    memcpy(spare, plan->list, sizeof *spare * plan->count);
+    for (uint32_t i = 0; i < plan->count; i++)
+        plan->list[i] = spare[places[i]];
+}
+
+firn_status firn_batches_plan(struct firn_batches *plan, const uint32_t *lengths, uint32_t n,
+                              const struct firn_batches_params *p, struct firn_error *err)
+{
+    const uint32_t count = (n + p->batch_size - 1) / p->batch_size;
+    uint32_t *spare = calloc(n + 1, sizeof *spare);
+    struct firn_batch *spare_list = calloc(count + 1, sizeof *spare_list);
+    memset(plan, 0, sizeof *plan);
+    plan->order = calloc(n + 1, sizeof *plan->order);
+    plan->list = calloc(count + 1, sizeof *plan->list);
+    if (spare == NULL || spare_list == NULL || plan->order == NULL || plan->list == NULL) {
+        free(spare);
+        free(spare_list);
+        firn_batches_free(plan);
+        return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for batches");
+    }
+    plan->count = count;
+    for (uint32_t i = 0; i < n; i++)
+        plan->order[i] = i;
+    if (p->shuffles)
+        firn_shuffle(p->seed, STREAM_EXAMPLES, p->epoch, plan->order, n);
+    const uint64_t window = !p->shuffles ? n : p->groups ? (uint64_t) WINDOW * p->batch_size : 0;
+    for (uint64_t at = 0; at < n && window > 0; at += window)
+        sort_by_length(plan->order + at, n - at < window ? n - (uint32_t) at : (uint32_t) window, lengths, spare);
+    for (uint32_t b = 0; b < count; b++) {
+        struct firn_batch *batch = &plan->list[b];
+        batch->first = b * p->batch_size;
+        batch->count = n - batch->first < p->batch_size ? n - batch->first : p->batch_size;
+        for (uint32_t i = 0; i < batch->count; i++) {
+            const uint32_t length = lengths[plan->order[batch->first + i]];
+            batch->length = length > batch->length ? length : batch->length;
+        }
+        batch->length = padded(p, batch->length);
+    }
+    if (p->shuffles && p->groups)
+        shuffle_batches(plan, p, spare, spare_list);
+    free(spare);
+    free(spare_list);
+    return FIRN_OK;
+}
+
+void firn_batches_free(struct firn_batches *plan)
+{
+    free(plan->order);
+    free(plan->list);
+    memset(plan, 0, sizeof *plan);
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Finds a method, opens its settings, and gives its tensors their first values. */
+#include "peft/peft.h"
+
+#include "peft/keys.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define FIRN_METHOD(name) extern const struct firn_method firn_method_##name;
+#include "peft/methods.inc"
+#undef FIRN_METHOD
+
+const struct firn_method *const firn_methods[] = {
+#define FIRN_METHOD(name) &firn_method_##name,
+#include "peft/methods.inc"
+#undef FIRN_METHOD
+    NULL
+};
+
+const struct firn_method *firn_method_find(const char *word)
+{
+    for (const struct firn_method *const *m = firn_methods; word != NULL && *m != NULL; m++)
+        if (strcmp((*m)->name, word) == 0 || strcmp((*m)->peft_type, word) == 0)
+            return *m;
+    return NULL;
+}
+
+static firn_status unknown(const char *file, const char *key, const char *word, struct firn_error *err)
+{
+    struct firn_str list = { 0 };
+    for (const struct firn_method *const *m = firn_methods; *m != NULL; m++)
+        firn_str_addf(&list, "%s%s", list.size > 0 ? ", " : "one of ", (*m)->name);
+    const firn_status status = firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = file, .key = key, .expected = list.data,
+                                         .got = word != NULL ? word : "none");
+    firn_str_free(&list);
+    return status;
+}
+
+firn_status firn_adapter_open(struct firn_adapter *a, const struct firn_model *m, enum firn_task task,
+                              const json_t *config, const char *file, const char *section, struct firn_error *err)
+{
+    memset(a, 0, sizeof *a);
+    if (!json_is_object(config))
+        return firn_fail(err, FIRN_ERR_USAGE, .file = file, .key = section, .expected = "a mapping of keys to values",
+                         .got = "something else");
+    const json_t *type = json_object_get(config, "peft_type");
+    const char *key = type != NULL ? "peft_type" : "type";
+    const char *word = json_string_value(type != NULL ? type : json_object_get(config, "type"));
+    const struct firn_method *method = firn_method_find(word);
+    if (method == NULL)
+        return unknown(file, FIRN_STR("%s%s", section, key), word, err);
+    a->settings = calloc(1, method->settings_size + 1);
+    if (a->settings == NULL)
+        return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for settings");
+    a->method = method;
+    firn_status status = firn_keys_read(method, config, file, section, a->settings, err);
+    if (status == FIRN_OK && method->open != NULL)
+        status = method->open(a->settings, m, task, file, err);
+    return status;
+}
+
+firn_status firn_adapter_load(struct firn_adapter *a, const struct firn_model *m, enum firn_task task,
+                              const char *directory, struct firn_error *err)
+{
+    char *path = firn_path_join(directory, "adapter_config.json");
+    json_t *config = NULL;
+    memset(a, 0, sizeof *a);
+    firn_status status = path != NULL ? firn_json_load(path, &config, err)
+                                      : firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a path");
+    if (status == FIRN_OK)
+        status = firn_adapter_open(a, m, task, config, path, "", err);
+    if (status == FIRN_ERR_USAGE) { /* a wrong value in a file is the file's fault, not the command line's */
+        status = FIRN_ERR_FORMAT;
+        if (err != NULL)
+            err->status = status;
+    }
+    json_decref(config);
+    free(path);
+    return status;
+}
+
+void firn_adapter_close(struct firn_adapter *a)
+{
+    if (a->method != NULL && a->settings != NULL) {
+        if (a->method->close != NULL)
+            a->method->close(a->settings);
+        if (a->method->keys != NULL)
+            firn_options_free(a->method->keys, a->settings);
+    }
+    free(a->settings);
+    firn_params_free(&a->params);
+    firn_str_free(&a->words);
+    memset(a, 0, sizeof *a);
+}
+
+firn_status firn_adapter_init(const struct firn_adapter *a, const struct firn_model *m, uint64_t seed, float *flat,
+                              struct firn_error *err)
+{
+    firn_params_init(&a->params, seed, flat);
+    return firn_model_fill(m, &a->params, flat, err);
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Fills and writes the inputs of a batch. */
+#include "train/inputs.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+firn_status firn_inputs_create(struct firn_inputs *in, int64_t batch, int64_t length, int64_t classes,
+                               struct firn_error *err)
+{
+    const size_t n = (size_t) (batch * length) + 1;
+    *in = (struct firn_inputs){ .batch = batch, .length = length, .classes = classes };
+    int32_t **const arrays[] = { &in->input_ids, &in->token_type_ids, &in->position_ids, &in->attention_mask,
+                                 &in->labels, &in->pick };
+    bool made = true;
+    for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
+        made &= (*arrays[i] = calloc(n, sizeof(int32_t))) != NULL;
+    in->targets = calloc((size_t) (batch * (classes > 0 ? classes : 1)) + 1, sizeof(float));
+    if (!made || in->targets == NULL) {
+        firn_inputs_free(in);
+        return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a batch");
+    }
+    for (size_t i = 0; i < n; i++)
+        in->labels[i] = -100;
+    return FIRN_OK;
+}
+
+void firn_inputs_free(struct firn_inputs *in)
+{
+    free(in->input_ids);
+    free(in->token_type_ids);
+    free(in->position_ids);
+    free(in->attention_mask);
+    free(in->labels);
+    free(in->pick);
+    free(in->targets);
+    memset(in, 0, sizeof *in);
+}
+
+/* transformers: the rightmost id that is not the padding id; without one, the last position. */
+static int64_t last_token(const struct firn_inputs *in, int64_t b, int64_t pad_id)
+{
+    for (int64_t t = in->length; t-- > 0;)
+        if (in->input_ids[b * in->length + t] != pad_id || pad_id < 0)
+            return t;
+    return 0;
+}
+
+static void shift_labels(struct firn_inputs *in)
+{
+    for (int64_t b = 0; b < in->batch; b++) {
+        int32_t *row = in->labels + b * in->length;
+        memmove(row, row + 1, sizeof *row * (size_t) (in->length - 1));
+        row[in->length - 1] = -100;
+    }
+}
+
+void firn_inputs_finish(struct firn_inputs *in, const struct firn_model *m, const struct firn_build_params *p)
+{
+    for (int64_t i = 0; i < in->batch * in->length; i++)
+        in->position_ids[i] = (int32_t) (i % in->length);
+    for (int64_t b = 0; b < in->batch; b++)
+        in->pick[b] = (int32_t) (b * in->length +
+                                 (m->arch->pools_last ? last_token(in, b, m->config.pad_id) : 0));
+    if (p->task == FIRN_TASK_CAUSAL_LM && in->length > 0)
+        shift_labels(in);
+    in->counted = 0;
+    if (p->task == FIRN_TASK_SEQ_CLS && p->problem != FIRN_SINGLE_LABEL) {
+        in->counted = in->batch * in->classes;
+        return;
+    }
+    const int64_t n = p->task == FIRN_TASK_SEQ_CLS ? in->batch : in->batch * in->length;
+    for (int64_t i = 0; i < n; i++)
+        in->counted += in->labels[i] >= 0;
+}
+
+void firn_inputs_count_positions(struct firn_inputs *in)
+{
+    for (int64_t b = 0; b < in->batch; b++) {
+        int32_t position = 0;
+        for (int64_t t = 0; t < in->length; t++) {
+            const int64_t i = b * in->length + t;
+            in->position_ids[i] = in->attention_mask[i] ? position++ : 0;
+        }
+    }
+}
+
+firn_status firn_inputs_check(const struct firn_inputs *in, const struct firn_model *m,
+                              const struct firn_build_params *p, struct firn_error *err)
+{
+    const int64_t n = in->batch * in->length, rows = p->task == FIRN_TASK_SEQ_CLS ? in->batch : n;
+    const bool is_lm = p->task == FIRN_TASK_CAUSAL_LM || p->task == FIRN_TASK_MASKED_LM;
+    const int64_t classes = is_lm ? m->config.vocabulary : p->n_labels;
+    for (int64_t i = 0; i < n; i++)
+        if (in->input_ids[i] < 0 || in->input_ids[i] >= m->config.vocabulary)
+            return firn_fail(err, FIRN_ERR_SHAPE, .key = "input_ids",
+                             .expected = FIRN_STR("ids below the vocabulary of %lld", (long long) m->config.vocabulary),
+                             .got = FIRN_STR("%d (tokenizer and model do not fit)", in->input_ids[i]));
+    for (int64_t i = 0; i < rows && p->has_loss && p->problem == FIRN_SINGLE_LABEL; i++)
+        if (in->labels[i] >= classes)
+            return firn_fail(err, FIRN_ERR_SHAPE, .key = "labels",
+                             .expected = FIRN_STR("labels below %lld", (long long) classes),
+                             .got = FIRN_STR("%d", in->labels[i]));
+    return FIRN_OK;
+}
+
+firn_status firn_inputs_upload(const struct firn_inputs *in, const struct firn_build_params *p,
+                               struct firn_store *store, struct firn_error *err)
+{
+    const size_t n = sizeof(int32_t) * (size_t) (in->batch * in->length), rows = sizeof(int32_t) * (size_t) in->batch;
+    const struct {
+        const char *name;
+        const void *data;
+        size_t size;
+    } leaves[] = {
+        { "input_ids", in->input_ids, n },
+        { "token_type_ids", in->token_type_ids, n },
+        { "position_ids", in->position_ids, n },
+        { "attention_mask", in->attention_mask, n },
+        { "pick", in->pick, rows },
+        { "labels", in->labels, p->task == FIRN_TASK_SEQ_CLS ? rows : n },
+        { "targets", in->targets, sizeof(float) * (size_t) (in->batch * in->classes) },
+    };
+    for (size_t i = 0; i < sizeof leaves / sizeof leaves[0]; i++) {
+        if (!firn_store_has(store, leaves[i].name))
+            continue;
+        const firn_status status = firn_store_write(store, leaves[i].name, 0, leaves[i].data, leaves[i].size, err);
+        if (status)
+            return status;
+    }
+    return FIRN_OK;
+}

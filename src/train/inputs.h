@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The host side of a graph's inputs: one batch, filled from token rows, written into the leaves that the graph has. */
+#ifndef FIRN_TRAIN_INPUTS_H
+#define FIRN_TRAIN_INPUTS_H
+
+#include "model/model.h"
+
+struct firn_inputs {
+    int64_t batch, length, classes;
+    int32_t *input_ids, *token_type_ids, *position_ids, *attention_mask; /* [batch, length] */
+    int32_t *labels;     /* [batch] or [batch, length] */
+    int32_t *pick;       /* [batch] */
+    float *targets;      /* [batch, classes] */
+    int64_t counted;     /* labels (or target entries) that count in the loss */
+};
+
+/* Room for a batch; contents are padding (mask 0, label -100). */
+firn_status firn_inputs_create(struct firn_inputs *in, int64_t batch, int64_t length, int64_t classes,
+                               struct firn_error *err);
+void firn_inputs_free(struct firn_inputs *in);
+/* Positions 0 .. T - 1, the pooled row of each example, labels shifted for causal language models, and the count. Call it
+ * when ids, mask and labels are filled (labels unshifted, as Hugging Face has them). */
+void firn_inputs_finish(struct firn_inputs *in, const struct firn_model *m, const struct firn_build_params *p);
+/* Positions that count tokens only (generation after left padding). */
+void firn_inputs_count_positions(struct firn_inputs *in);
+/* Ids below the vocabulary, labels below the classes: an error names the first that is not. */
+firn_status firn_inputs_check(const struct firn_inputs *in, const struct firn_model *m,
+                              const struct firn_build_params *p, struct firn_error *err);
+/* Writes what the store has leaves for. */
+firn_status firn_inputs_upload(const struct firn_inputs *in, const struct firn_build_params *p,
+                               struct firn_store *store, struct firn_error *err);
+
+#endif

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opens model, adapter and device, makes plans when a batch shape is first met, and runs them. */
+#include "train/session.h"
+
+#include "train/step.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static size_t flat_bytes(const struct firn_session *s)
+{
+    return sizeof(float) * (size_t) s->adapter.params.flat;
+}
+
+static firn_status open_adapter(struct firn_session *s, struct firn_error *err)
+{
+    const struct firn_session_params *p = &s->params;
+    firn_status status = FIRN_OK;
+    if (p->adapter != NULL)
+        status = firn_adapter_load(&s->adapter, &s->model, p->task, p->adapter, err);
+    else if (p->method != NULL)
+        status = firn_adapter_open(&s->adapter, &s->model, p->task, p->method, p->method_file, p->method_section, err);
+    if (status)
+        return status;
+    s->adapter.params.decays_all = p->decays_all;
+    const struct firn_build_params build = { .batch = 1, .length = 1, .task = p->task, .problem = p->problem,
+                                             .n_labels = p->n_labels };
+    status = firn_model_collect(&s->model, &s->adapter, &build, &s->counts, err);
+    if (status)
+        return status;
+    s->flat = calloc(1, flat_bytes(s) + sizeof(float));
+    if (s->flat == NULL)
+        return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for the trained tensors");
+    return p->adapter != NULL ? firn_adapter_read(&s->adapter, &s->model, p->adapter, s->flat, err) : FIRN_OK;
+}
+
+firn_status firn_session_open(struct firn_session *s, const struct firn_session_params *params,
+                              struct firn_error *err)
+{
+    memset(s, 0, sizeof *s);
+    s->params = *params;
+    const struct firn_device_params device = { .log = params->log };
+    firn_status status = firn_model_open(&s->model, params->model, err);
+    if (status == FIRN_OK)
+        status = open_adapter(s, err);
+    if (status == FIRN_OK)
+        status = firn_device_open(&s->device, params->device, &device, err);
+    if (status == FIRN_OK)
+        status = firn_store_create(&s->store, s->device, err);
+    if (status == FIRN_OK)
+        status = firn_store_add(s->store, FIRN_LEAF_PARAM, "params",
+                                s->adapter.params.flat > 0 ? flat_bytes(s) : sizeof(float), s->flat, err);
+    if (status)
+        firn_session_close(s);
+    return status;
+}
+
+void firn_session_close(struct firn_session *s)
+{
+    for (size_t i = 0; i < s->n_plans; i++) {
+        firn_plan_destroy(&s->plans[i]->plan);
+        firn_graph_destroy(&s->plans[i]->graph);
+        free(s->plans[i]);
+    }
+    free(s->plans);
+    firn_store_destroy(&s->store);
+    firn_device_close(&s->device);
+    firn_adapter_close(&s->adapter);
+    firn_model_close(&s->model);
+    free(s->flat);
+    memset(s, 0, sizeof *s);
+}
+
+static firn_status build(struct firn_session *s, struct firn_session_plan *sp, struct firn_error *err)
+{
+    struct firn_build b;
+    sp->graph = firn_graph_create();
+    if (sp->graph == NULL)
+        return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a graph");
+    firn_status status = firn_model_build(&b, sp->graph, &s->model, &s->adapter, &sp->build, err);
+    if (status == FIRN_OK && sp->kind == FIRN_PLAN_TRAIN)
+        status = firn_step_build(&b, s->params.accumulates, err);
+    if (status == FIRN_OK)
+        status = firn_model_load(&s->model, sp->graph, s->store, err);
+    if (status == FIRN_OK)
+        status = firn_plan_create(&sp->plan, sp->graph, &s->device->limits, s->device->is_host, s->device->is_exact,
+                                  err);
+    return status ? status : firn_plan_bind(sp->plan, s->store, err);
+}
+
+firn_status firn_session_plan(struct firn_session *s, enum firn_plan_kind kind, int64_t batch, int64_t length,
+                              struct firn_session_plan **out, struct firn_error *err)
+{
+    for (size_t i = 0; i < s->n_plans; i++) {
+        struct firn_session_plan *sp = s->plans[i];
+        if (sp->kind == kind && sp->build.batch == batch && sp->build.length == length) {
+            *out = sp;
+            return FIRN_OK;
+        }
+    }
+    struct firn_session_plan **plans = realloc(s->plans, sizeof *plans * (s->n_plans + 1));
+    struct firn_session_plan *sp = calloc(1, sizeof *sp);
+    if (plans != NULL)
+        s->plans = plans;
+    if (plans == NULL || sp == NULL) {
+        free(sp);
+        return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a plan");
+    }
+    sp->kind = kind;
+    sp->build = (struct firn_build_params){
+        .batch = batch, .length = length, .task = s->params.task, .problem = s->params.problem,
+        .n_labels = s->params.n_labels, .has_loss = kind == FIRN_PLAN_TRAIN || kind == FIRN_PLAN_EVAL,
+        .training = kind == FIRN_PLAN_TRAIN && s->params.training,
+        .smoothing = kind == FIRN_PLAN_TRAIN ? s->params.smoothing : 0,
+        .wants_logits = kind == FIRN_PLAN_LOGITS || kind == FIRN_PLAN_PICKED ||
+                        (kind == FIRN_PLAN_EVAL && (s->params.task == FIRN_TASK_SEQ_CLS ||
+                                                    s->params.task == FIRN_TASK_TOKEN_CLS)),
+        .picked_logits = kind == FIRN_PLAN_PICKED };
+    const firn_status status = build(s, sp, err);
+    if (status) {
+        firn_plan_destroy(&sp->plan);
+        firn_graph_destroy(&sp->graph);
+        free(sp);
+        return status;
+    }
+    s->plans[s->n_plans++] = *out = sp;
+    return FIRN_OK;
+}
+
+firn_status firn_session_push(struct firn_session *s, const char *name, const float *flat, struct firn_error *err)
+{
+    const enum firn_leaf kind = strcmp(name, "params") == 0  ? FIRN_LEAF_PARAM
+                                : strcmp(name, "grads") == 0 ? FIRN_LEAF_GRAD
+                                                             : FIRN_LEAF_STATE;
+    return s->adapter.params.flat > 0 ? firn_store_add(s->store, kind, name, flat_bytes(s), flat, err) : FIRN_OK;
+}
+
+firn_status firn_session_pull(struct firn_session *s, const char *name, float *flat, struct firn_error *err)
+{
+    if (!firn_store_has(s->store, name)) { /* not stepped yet: moments are zero */
+        memset(flat, 0, flat_bytes(s));
+        return FIRN_OK;
+    }
+    return firn_store_read(s->store, name, 0, flat, flat_bytes(s), err);
+}
+
+static firn_status write_if(struct firn_session *s, const char *name, const void *data, size_t size,
+                            struct firn_error *err)
+{
+    return firn_store_has(s->store, name) ? firn_store_write(s->store, name, 0, data, size, err) : FIRN_OK;
+}
+
+static firn_status write_rates(struct firn_session *s, const struct firn_rates *r, struct firn_error *err)
+{
+    float rates[8] = { (float) r->lr, (float) r->beta1, (float) r->beta2, (float) r->eps, (float) r->decay,
+                       (float) (1 - pow(r->beta1, (double) r->t)), (float) (1 - pow(r->beta2, (double) r->t)),
+                       (float) r->max_norm };
+    const firn_status status = write_if(s, "rates.decay", rates, sizeof rates, err);
+    rates[4] = 0;
+    return status ? status : write_if(s, "rates.plain", rates, sizeof rates, err);
+}
+
+firn_status firn_session_micro(struct firn_session *s, const struct firn_micro *micro, double *loss, double *norm,
+                               struct firn_error *err)
+{
+    const struct firn_inputs *in = micro->inputs;
+    const float keep = micro->index > 0 ? 1 : 0;
+    const int32_t rng[4] = { (int32_t) (uint32_t) micro->seed, (int32_t) (uint32_t) (micro->seed >> 32),
+                             (int32_t) micro->step, (int32_t) micro->index };
+    struct firn_session_plan *sp;
+    float value = 0;
+    firn_status status = firn_session_plan(s, FIRN_PLAN_TRAIN, in->batch, in->length, &sp, err);
+    if (status == FIRN_OK)
+        status = firn_inputs_check(in, &s->model, &sp->build, err);
+    if (status == FIRN_OK)
+        status = firn_inputs_upload(in, &sp->build, s->store, err);
+    if (status == FIRN_OK)
+        status = write_if(s, "scale", &micro->scale, sizeof micro->scale, err);
+    if (status == FIRN_OK)
+        status = write_if(s, "keep", &keep, sizeof keep, err);
+    if (status == FIRN_OK)
+        status = write_if(s, "rng", rng, sizeof rng, err);
+    if (status == FIRN_OK && micro->rates != NULL)
+        status = write_rates(s, micro->rates, err);
+    if (status == FIRN_OK)
+        status = firn_plan_run(sp->plan, true, micro->rates != NULL, err);
+    if (status == FIRN_OK && loss != NULL) {
+        status = firn_store_read(s->store, "loss", 0, &value, sizeof value, err);
+        *loss = (double) value;
+    }
+    if (status == FIRN_OK && norm != NULL && micro->rates != NULL) {
+        status = firn_store_read(s->store, "grad_norm", 0, &value, sizeof value, err);
+        *norm = (double) value;
+    }
+    return status;
+}
+
+firn_status firn_session_forward(struct firn_session *s, enum firn_plan_kind kind, const struct firn_inputs *in,
+                                 float scale, double *loss, float *logits, int64_t n_logits, struct firn_error *err)
+{
+    struct firn_session_plan *sp;
+    float value = 0;
+    firn_status status = firn_session_plan(s, kind, in->batch, in->length, &sp, err);
+    if (status == FIRN_OK)
+        status = firn_inputs_check(in, &s->model, &sp->build, err);
+    if (status == FIRN_OK)
+        status = firn_inputs_upload(in, &sp->build, s->store, err);
+    if (status == FIRN_OK)
+        status = write_if(s, "scale", &scale, sizeof scale, err);
+    if (status == FIRN_OK)
+        status = firn_plan_run(sp->plan, true, false, err);
+    if (status == FIRN_OK && loss != NULL && kind == FIRN_PLAN_EVAL) {
+        status = firn_store_read(s->store, "loss", 0, &value, sizeof value, err);
+        *loss = (double) value;
+    }
+    if (status == FIRN_OK && logits != NULL)
+        status = firn_store_read(s->store, "logits", 0, logits, sizeof *logits * (size_t) n_logits, err);
+    return status;
+}

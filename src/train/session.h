@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A model with an adapter on a device: plans by batch shape, one set of weights and trained tensors. `firn train`, `eval`,
+ * `classify` and `replay` all run through it. */
+#ifndef FIRN_TRAIN_SESSION_H
+#define FIRN_TRAIN_SESSION_H
+
+#include "peft/peft.h"
+#include "train/inputs.h"
+
+struct firn_session_params {
+    const char *model;          /* directory */
+    const char *device;
+    enum firn_task task;
+    enum firn_problem problem;
+    int64_t n_labels;
+    float smoothing;
+    bool training;              /* dropouts */
+    bool accumulates;           /* several micro-batches a step */
+    bool decays_all;
+    const json_t *method;       /* a recipe's or an adapter_config.json's settings; NULL: no adapter ... */
+    const char *method_file, *method_section; /* ... and where they come from, for messages */
+    const char *adapter;        /* directory to load from instead; NULL: none */
+    struct firn_log log;
+};
+
+enum firn_plan_kind { FIRN_PLAN_TRAIN, FIRN_PLAN_EVAL, FIRN_PLAN_LOGITS, FIRN_PLAN_PICKED };
+
+struct firn_session_plan {
+    enum firn_plan_kind kind;
+    struct firn_build_params build;
+    struct firn_graph *graph;
+    struct firn_plan *plan;
+};
+
+struct firn_session {
+    struct firn_session_params params;
+    struct firn_device *device;
+    struct firn_model model;
+    struct firn_adapter adapter;
+    struct firn_counts counts;
+    struct firn_store *store;
+    struct firn_session_plan **plans;
+    size_t n_plans;
+    float *flat;                /* host copy of the trained tensors; see firn_session_pull */
+};
+
+firn_status firn_session_open(struct firn_session *s, const struct firn_session_params *params,
+                              struct firn_error *err);
+void firn_session_close(struct firn_session *s);
+
+/* The plan of a kind for a batch shape; made once. */
+firn_status firn_session_plan(struct firn_session *s, enum firn_plan_kind kind, int64_t batch, int64_t length,
+                              struct firn_session_plan **plan, struct firn_error *err);
+
+/* Trained tensors (`name` "params"), gradients ("grads") and moments ("moment1", "moment2") to and from the host. */
+firn_status firn_session_push(struct firn_session *s, const char *name, const float *flat, struct firn_error *err);
+firn_status firn_session_pull(struct firn_session *s, const char *name, float *flat, struct firn_error *err);
+
+/* One optimizer step's rates, for the parameters with decay and for those without. */
+struct firn_rates {
+    double lr, beta1, beta2, eps, decay, max_norm;
+    int64_t t; /* 1 for the first step */
+};
+
+/* Runs one micro-batch; with `rates` also the update, in the same submission. `scale` multiplies each counted row's loss.
+ * loss and norm (of the whole step, with rates) may be NULL. */
+struct firn_micro {
+    const struct firn_inputs *inputs;
+    float scale;
+    int64_t index, step;       /* micro-batch of the step; step from 0 */
+    uint64_t seed;
+    const struct firn_rates *rates;
+};
+firn_status firn_session_micro(struct firn_session *s, const struct firn_micro *micro, double *loss, double *norm,
+                               struct firn_error *err);
+
+/* Runs an EVAL, LOGITS or PICKED plan; logits gets the floats that the plan's leaf holds, loss their scaled sum. */
+firn_status firn_session_forward(struct firn_session *s, enum firn_plan_kind kind, const struct firn_inputs *inputs,
+                                 float scale, double *loss, float *logits, int64_t n_logits, struct firn_error *err);
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Builds the backward pass and the update behind a loss. */
+#include "train/step.h"
+
+#include "grad/grad.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The views of the flat leaf that this graph made, in the order of the parameter list. */
+static firn_val find_view(const struct firn_build *b, const char *name)
+{
+    for (uint32_t id = 1; id < firn_graph_n_values(b->g); id++) {
+        const struct firn_value *v = firn_graph_value(b->g, (firn_val){ id });
+        if (v->node == FIRN_NO_NODE && v->leaf == FIRN_LEAF_PARAM && firn_is_value(v->base) &&
+            strcmp(v->name, name) == 0)
+            return (firn_val){ id };
+    }
+    return (firn_val){ 0 };
+}
+
+static bool can_place(const struct firn_graph *g, firn_val x)
+{
+    int64_t offset;
+    const firn_val root = firn_graph_root(g, x, &offset);
+    const struct firn_value *r = firn_graph_value(g, root);
+    return offset == 0 && r->node != FIRN_NO_NODE && root.id == x.id;
+}
+
+/* A gradient into its place: added to what earlier micro-batches gave, or computed there. */
+static void store_gradient(struct firn_build *b, const struct firn_param *p, firn_val grads, firn_val dx,
+                           firn_val keep)
+{
+    const firn_val view = firn_graph_view(b->g, grads, p->name, p->offset, p->shape);
+    if (firn_is_value(keep))
+        firn_accumulate(b->g, view, dx, keep);
+    else /* a value that lives elsewhere already (shared with another gradient) is copied */
+        firn_graph_place(b->g, can_place(b->g, dx) ? dx : firn_scale(b->g, dx, 1.0f), view);
+}
+
+static void update(struct firn_build *b, firn_val grads, const struct firn_param_set *set)
+{
+    static const char *const names[] = { "params", "grads", "moment1", "moment2" };
+    const struct firn_shape all = firn_dims(set->flat);
+    const firn_val m = firn_graph_leaf(b->g, FIRN_LEAF_STATE, "moment1", FIRN_F32, all);
+    const firn_val v = firn_graph_leaf(b->g, FIRN_LEAF_STATE, "moment2", FIRN_F32, all);
+    const firn_val whole[] = { b->params, grads, m, v };
+    firn_graph_set_phase(b->g, FIRN_PHASE_UPDATE);
+    const firn_val norm = firn_norm2(b->g, grads);
+    firn_graph_place(b->g, norm, firn_graph_leaf(b->g, FIRN_LEAF_OUTPUT, "grad_norm", FIRN_F32, firn_dims(1)));
+    for (int group = 0; group < 2; group++) {
+        const int64_t from = group == 0 ? 0 : set->flat_decay;
+        const int64_t n = group == 0 ? set->flat_decay : set->flat - set->flat_decay;
+        firn_val part[4];
+        if (n == 0)
+            continue;
+        for (int i = 0; i < 4; i++)
+            part[i] = firn_graph_view(b->g, whole[i], names[i], from, firn_dims(n));
+        const firn_val rates = firn_graph_leaf(b->g, FIRN_LEAF_INPUT, group == 0 ? "rates.decay" : "rates.plain",
+                                               FIRN_F32, firn_dims(8));
+        firn_adamw(b->g, part[0], part[1], part[2], part[3], rates, norm);
+    }
+}
+
+firn_status firn_step_build(struct firn_build *b, bool accumulates, struct firn_error *err)
+{
+    const struct firn_param_set *set = &b->adapter->params;
+    firn_val *x = calloc(set->count + 1, sizeof *x), *dx = calloc(set->count + 1, sizeof *dx);
+    if (x == NULL || dx == NULL) {
+        free(x);
+        free(dx);
+        return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for gradients");
+    }
+    for (size_t i = 0; i < set->count; i++)
+        x[i] = find_view(b, set->list[i].name);
+    firn_grad(b->g, b->loss, (firn_val){ 0 }, x, (int) set->count, dx);
+    const firn_val grads = firn_graph_leaf(b->g, FIRN_LEAF_GRAD, "grads", FIRN_F32, firn_dims(set->flat));
+    const firn_val keep = accumulates ? firn_graph_leaf(b->g, FIRN_LEAF_INPUT, "keep", FIRN_F32, firn_dims(1))
+                                      : (firn_val){ 0 };
+    for (size_t i = 0; i < set->count; i++)
+        if (firn_is_value(dx[i]))
+            store_gradient(b, &set->list[i], grads, dx[i], keep);
+    update(b, grads, set);
+    free(x);
+    free(dx);
+    return firn_graph_check(b->g, err);
+}
