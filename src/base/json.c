@@ -27,10 +27,10 @@ static bool is_long_integer(const char *text, size_t n)
 
 /* Walks over the tokens before jansson does: checks the depth, and copies the text into `copy` with
  * ".0" behind every whole number that is too long (`copy` stays empty when there is none). */
-static firn_status prepare(const char *text, size_t size, const char *name, struct firn_str *copy,
-                           struct firn_error *err)
+static firn_status prepare(const char *text, size_t size, const char *name, size_t line,
+                           struct firn_str *copy, struct firn_error *err)
 {
-    size_t depth = 0, line = 1, copied = 0;
+    size_t depth = 0, copied = 0;
     for (size_t i = 0; i < size; i++) {
         const char c = text[i];
         if (c == '\n') {
@@ -68,8 +68,9 @@ static firn_status prepare(const char *text, size_t size, const char *name, stru
     return FIRN_OK;
 }
 
-static firn_status parse(const char *text, size_t size, const char *name, size_t flags, json_t **out,
-                         struct firn_error *err)
+/* `line` is the number of the first line in `text`. */
+static firn_status parse(const char *text, size_t size, const char *name, size_t line, size_t flags,
+                         json_t **out, struct firn_error *err)
 {
     *out = NULL;
     if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
@@ -77,7 +78,7 @@ static firn_status parse(const char *text, size_t size, const char *name, size_t
         size -= 3;
     }
     struct firn_str copy = { 0 };
-    firn_status s = prepare(text, size, name, &copy, err);
+    firn_status s = prepare(text, size, name, line, &copy, err);
     if (s == FIRN_OK) {
         json_error_t error;
         const bool is_copied = copy.size > 0;
@@ -87,7 +88,7 @@ static firn_status parse(const char *text, size_t size, const char *name, size_t
             s = firn_fail(err,
                           json_error_code(&error) == json_error_out_of_memory ? FIRN_ERR_MEMORY
                                                                               : FIRN_ERR_FORMAT,
-                          .file = name, .key = FIRN_STR("line %d", error.line > 0 ? error.line : 1),
+                          .file = name, .key = FIRN_STR("line %zu", line + (error.line > 1 ? (size_t) error.line - 1 : 0)),
                           .what = error.text);
     }
     firn_str_free(&copy);
@@ -97,13 +98,19 @@ static firn_status parse(const char *text, size_t size, const char *name, size_t
 firn_status firn_json_parse(const char *text, size_t size, const char *name, json_t **out,
                             struct firn_error *err)
 {
-    return parse(text, size, name, 0, out, err);
+    return parse(text, size, name, 1, 0, out, err);
 }
 
 firn_status firn_json_parse_any(const char *text, size_t size, const char *name, json_t **out,
                                 struct firn_error *err)
 {
-    return parse(text, size, name, JSON_DECODE_ANY, out, err);
+    return parse(text, size, name, 1, JSON_DECODE_ANY, out, err);
+}
+
+firn_status firn_json_parse_line(const char *text, size_t size, const char *name, size_t line,
+                                 json_t **out, struct firn_error *err)
+{
+    return parse(text, size, name, line, JSON_DECODE_ANY, out, err);
 }
 
 firn_status firn_json_load(const char *path, json_t **out, struct firn_error *err)

@@ -19,6 +19,9 @@ firn_status firn_json_parse(const char *text, size_t size, const char *name, jso
 /* The same for a text that may also be a lone string, number, boolean or null. */
 firn_status firn_json_parse_any(const char *text, size_t size, const char *name, json_t **out,
                                 struct firn_error *err);
+/* The same for one line of a larger file: messages name `line`. */
+firn_status firn_json_parse_line(const char *text, size_t size, const char *name, size_t line,
+                                 json_t **out, struct firn_error *err);
 /* The text of a tree: indent 0 gives one line ("a": 1, "b": 2), else one value a line. Numbers are
  * the shortest that read back the same. free() it; NULL without memory. */
 char *firn_json_dump(const json_t *value, int indent, bool sorted);

@@ -1,266 +1,293 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* YAML into jansson values through libyaml's events, and a tree written back as YAML. One document, no anchors, no
- * tags: what a recipe needs, and nothing that surprises. */
-#include "base/file.h"
+/* YAML through libyaml's events into jansson values: the part of YAML that is JSON with fewer signs.
+ * Anchors, aliases, tags, several documents and duplicate keys are refused. */
 #include "base/json.h"
+
+#include "base/file.h"
 #include "base/str.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
 
-enum { MAX_DEPTH = 64, MAX_SIZE = 16 << 20 };
+enum { MAX_DEPTH = 64, MAX_FILE_BYTES = 1 << 22 };
 
 struct reader {
     yaml_parser_t parser;
+    yaml_event_t event; /* the event at hand; has_event tells whether it holds memory */
+    bool has_event;
     const char *name;
     struct firn_error *err;
-    firn_status status;
 };
 
-static json_t *fail(struct reader *r, size_t line, const char *what)
+static firn_status fail_at(struct reader *r, size_t line, const char *what)
 {
-    if (r->status == FIRN_OK)
-        r->status = firn_fail(r->err, FIRN_ERR_FORMAT, .file = r->name, .key = FIRN_STR("line %zu", line + 1),
-                              .what = what);
-    return NULL;
+    return firn_fail(r->err, FIRN_ERR_FORMAT, .file = r->name,
+                     .key = FIRN_STR("line %zu", line + 1), .what = what);
 }
 
-static bool next(struct reader *r, yaml_event_t *event)
+static firn_status fail_here(struct reader *r, const char *what)
 {
-    if (r->status == FIRN_OK && yaml_parser_parse(&r->parser, event))
-        return true;
-    fail(r, r->parser.problem_mark.line, r->parser.problem != NULL ? r->parser.problem : "is no YAML");
-    memset(event, 0, sizeof *event);
+    return fail_at(r, r->event.start_mark.line, what);
+}
+
+static firn_status fail_memory(struct reader *r)
+{
+    return firn_fail(r->err, FIRN_ERR_MEMORY, .file = r->name, .what = "no memory to read it");
+}
+
+static firn_status next(struct reader *r)
+{
+    if (r->has_event)
+        yaml_event_delete(&r->event);
+    r->has_event = false;
+    if (yaml_parser_parse(&r->parser, &r->event)) {
+        r->has_event = true;
+        return FIRN_OK;
+    }
+    if (r->parser.error == YAML_MEMORY_ERROR)
+        return fail_memory(r);
+    const char *problem = r->parser.problem != NULL ? r->parser.problem : "is not YAML";
+    if (r->parser.error == YAML_READER_ERROR)
+        return firn_fail(r->err, FIRN_ERR_FORMAT, .file = r->name,
+                         .key = FIRN_STR("byte %zu", r->parser.problem_offset), .what = problem);
+    return fail_at(r, r->parser.problem_mark.line,
+                   r->parser.context == NULL ? problem
+                                             : FIRN_STR("%s: %s", r->parser.context, problem));
+}
+
+static bool is_one_of(const char *text, const char *const *words)
+{
+    for (; *words != NULL; words++)
+        if (strcmp(text, *words) == 0)
+            return true;
     return false;
 }
 
-static bool is_integer(const char *s, size_t n)
+static const char *const null_words[] = { "", "~", "null", "Null", "NULL", NULL };
+static const char *const true_words[] = { "true", "True", "TRUE", NULL };
+static const char *const false_words[] = { "false", "False", "FALSE", NULL };
+static const char *const not_finite_words[] = { ".inf",  ".Inf",  ".INF",  "+.inf", "+.Inf", "+.INF",
+                                                "-.inf", "-.Inf", "-.INF", ".nan",  ".NaN",  ".NAN",
+                                                NULL };
+
+/* Whole numbers as the core schema has them: decimal with a sign, 0o17, 0x1f. */
+static bool looks_whole(const char *text)
 {
-    size_t i = n > 0 && (s[0] == '-' || s[0] == '+');
-    if (i == n || n > 20)
+    if (strncmp(text, "0o", 2) == 0)
+        return text[2] != '\0' && text[2 + strspn(text + 2, "01234567")] == '\0';
+    if (strncmp(text, "0x", 2) == 0)
+        return text[2] != '\0' && text[2 + strspn(text + 2, "0123456789abcdefABCDEF")] == '\0';
+    text += *text == '-' || *text == '+';
+    return *text != '\0' && text[strspn(text, "0123456789")] == '\0';
+}
+
+static bool whole_value(const char *text, int64_t *value)
+{
+    if (text[0] != '0' || (text[1] != 'o' && text[1] != 'x'))
+        return firn_int_parse(text, value);
+    const int base = text[1] == 'x' ? 16 : 8;
+    const char *digits = text + 2 + strspn(text + 2, "0");
+    if (strlen(digits) > (base == 16 ? 15 : 20)) /* keeps below 2^63 */
         return false;
-    for (; i < n; i++)
-        if (s[i] < '0' || s[i] > '9')
-            return false;
+    *value = strtoll(*digits == '\0' ? "0" : digits, NULL, base);
     return true;
 }
 
-/* Digits with a point or an exponent, as YAML's core schema has it. */
-static bool is_real(const char *s, size_t n)
+static firn_status read_scalar(struct reader *r, json_t **out)
 {
-    size_t i = n > 0 && (s[0] == '-' || s[0] == '+'), digits = 0;
-    for (; i < n && s[i] >= '0' && s[i] <= '9'; i++)
-        digits++;
-    if (i < n && s[i] == '.')
-        for (i++; i < n && s[i] >= '0' && s[i] <= '9'; i++)
-            digits++;
-    if (digits == 0)
-        return false;
-    if (i < n && (s[i] == 'e' || s[i] == 'E')) {
-        i++;
-        if (i < n && (s[i] == '-' || s[i] == '+'))
-            i++;
-        if (i == n)
-            return false;
-        while (i < n && s[i] >= '0' && s[i] <= '9')
-            i++;
+    const char *text = (const char *) r->event.data.scalar.value;
+    const size_t size = r->event.data.scalar.length;
+    int64_t whole;
+    double real;
+    if (strlen(text) != size)
+        return fail_here(r, "a text holds a NUL");
+    if (r->event.data.scalar.style != YAML_PLAIN_SCALAR_STYLE)
+        *out = json_stringn(text, size);
+    else if (is_one_of(text, null_words))
+        *out = json_null();
+    else if (is_one_of(text, true_words))
+        *out = json_true();
+    else if (is_one_of(text, false_words))
+        *out = json_false();
+    else if (is_one_of(text, not_finite_words))
+        return fail_here(r, FIRN_STR("%s is not a finite number", text));
+    else if (looks_whole(text)) {
+        if (!whole_value(text, &whole))
+            return fail_here(r, FIRN_STR("%.60s is beyond 64 bits", text));
+        *out = json_integer(whole);
+    } else if (firn_real_parse(text, &real)) {
+        *out = json_real(real);
+    } else {
+        *out = json_stringn(text, size);
     }
-    return i == n;
+    return *out != NULL ? FIRN_OK : fail_memory(r);
 }
 
-static bool is_word(const char *s, const char *low, const char *title, const char *upper)
+/* What the event may not carry. */
+static firn_status check_plain(struct reader *r, const yaml_char_t *anchor, const yaml_char_t *tag)
 {
-    return strcmp(s, low) == 0 || strcmp(s, title) == 0 || strcmp(s, upper) == 0;
+    if (anchor != NULL)
+        return fail_here(r, FIRN_STR("the anchor &%.60s: anchors are not read", anchor));
+    if (tag != NULL)
+        return fail_here(r, FIRN_STR("the tag %.60s: tags are not read", tag));
+    return FIRN_OK;
 }
 
-static json_t *scalar(struct reader *r, const yaml_event_t *e)
+static firn_status read_value(struct reader *r, int depth, json_t **out);
+
+static firn_status read_list(struct reader *r, int depth, json_t *list)
 {
-    const char *s = (const char *) e->data.scalar.value;
-    const size_t n = e->data.scalar.length;
-    if (memchr(s, '\0', n) != NULL)
-        return fail(r, e->start_mark.line, "a NUL character in a text");
-    if (e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE) {
-        if (n == 0 || strcmp(s, "~") == 0 || is_word(s, "null", "Null", "NULL"))
-            return json_null();
-        if (is_word(s, "true", "True", "TRUE"))
-            return json_true();
-        if (is_word(s, "false", "False", "FALSE"))
-            return json_false();
-        if (is_integer(s, n) && strtod(s, NULL) < 9.2e18 && strtod(s, NULL) > -9.2e18)
-            return json_integer(strtoll(s, NULL, 10));
-        if (is_real(s, n) && isfinite(strtod(s, NULL)))
-            return json_real(strtod(s, NULL));
+    for (;;) {
+        firn_status s = next(r);
+        if (s || r->event.type == YAML_SEQUENCE_END_EVENT)
+            return s;
+        json_t *item = NULL;
+        s = read_value(r, depth + 1, &item);
+        if (s)
+            return s;
+        if (json_array_append_new(list, item) != 0)
+            return fail_memory(r);
     }
-    json_t *text = json_stringn(s, n);
-    return text != NULL ? text : fail(r, e->start_mark.line, "is no UTF-8");
 }
 
-static json_t *value(struct reader *r, const yaml_event_t *event, int depth);
-
-static json_t *sequence(struct reader *r, int depth)
+static firn_status read_key(struct reader *r, const json_t *map, char **key)
 {
-    json_t *list = json_array();
-    yaml_event_t e;
-    while (next(r, &e)) {
-        const bool ends = e.type == YAML_SEQUENCE_END_EVENT;
-        json_t *v = ends ? NULL : value(r, &e, depth);
-        yaml_event_delete(&e);
-        if (ends)
-            return list;
-        if (v == NULL)
-            break;
-        json_array_append_new(list, v);
-    }
-    json_decref(list);
-    return NULL;
+    if (r->event.type == YAML_ALIAS_EVENT)
+        return fail_here(r, "aliases are not read");
+    if (r->event.type != YAML_SCALAR_EVENT)
+        return fail_here(r, "a key must be a word");
+    firn_status s = check_plain(r, r->event.data.scalar.anchor, r->event.data.scalar.tag);
+    if (s)
+        return s;
+    const char *text = (const char *) r->event.data.scalar.value;
+    const size_t size = r->event.data.scalar.length;
+    if (size == 0)
+        return fail_here(r, "a key is empty");
+    if (strlen(text) != size)
+        return fail_here(r, "a key holds a NUL");
+    if (json_object_get(map, text) != NULL)
+        return fail_here(r, FIRN_STR("%.100s: the key is there twice", text));
+    *key = firn_strdup(text);
+    return *key != NULL ? FIRN_OK : fail_memory(r);
 }
 
-static json_t *mapping(struct reader *r, int depth)
+static firn_status read_map(struct reader *r, int depth, json_t *map)
 {
-    json_t *map = json_object();
-    yaml_event_t e;
-    while (next(r, &e)) {
-        const size_t line = e.start_mark.line;
-        if (e.type == YAML_MAPPING_END_EVENT) {
-            yaml_event_delete(&e);
-            return map;
-        }
-        char *key = e.type == YAML_SCALAR_EVENT ? firn_strdup((const char *) e.data.scalar.value) : NULL;
-        yaml_event_delete(&e);
-        json_t *v = NULL;
-        if (key == NULL)
-            fail(r, line, "a key must be a word");
-        else if (json_object_get(map, key) != NULL)
-            fail(r, line, FIRN_STR("the key %s is there twice", key));
-        else if (next(r, &e)) {
-            v = value(r, &e, depth);
-            yaml_event_delete(&e);
-        }
-        const bool added = v != NULL && json_object_set_new(map, key, v) == 0;
-        if (v != NULL && !added)
-            fail(r, line, "a key is no UTF-8");
+    for (;;) {
+        char *key = NULL;
+        json_t *item = NULL;
+        firn_status s = next(r);
+        if (s || r->event.type == YAML_MAPPING_END_EVENT)
+            return s;
+        s = read_key(r, map, &key);
+        if (s == FIRN_OK)
+            s = next(r);
+        if (s == FIRN_OK)
+            s = read_value(r, depth + 1, &item);
+        if (s == FIRN_OK && json_object_set_new(map, key, item) != 0)
+            s = fail_memory(r);
         free(key);
-        if (!added)
-            break;
+        if (s)
+            return s;
     }
-    json_decref(map);
-    return NULL;
 }
 
-static json_t *value(struct reader *r, const yaml_event_t *e, int depth)
+/* Reads the value that starts with the event at hand. On failure *out is NULL. */
+static firn_status read_value(struct reader *r, int depth, json_t **out)
 {
-    const size_t line = e->start_mark.line;
+    firn_status s;
+    *out = NULL;
     if (depth > MAX_DEPTH)
-        return fail(r, line, "nested too deeply");
-    switch (e->type) {
+        return fail_here(r, FIRN_STR("nested deeper than %d", MAX_DEPTH));
+    switch (r->event.type) {
     case YAML_SCALAR_EVENT:
-        if (e->data.scalar.anchor != NULL || e->data.scalar.tag != NULL)
-            return fail(r, line, "anchors and tags are not taken");
-        return scalar(r, e);
+        s = check_plain(r, r->event.data.scalar.anchor, r->event.data.scalar.tag);
+        if (s == FIRN_OK)
+            s = read_scalar(r, out);
+        break;
     case YAML_SEQUENCE_START_EVENT:
-        if (e->data.sequence_start.anchor != NULL || e->data.sequence_start.tag != NULL)
-            return fail(r, line, "anchors and tags are not taken");
-        return sequence(r, depth + 1);
+        s = check_plain(r, r->event.data.sequence_start.anchor, r->event.data.sequence_start.tag);
+        *out = s == FIRN_OK ? json_array() : NULL;
+        if (s == FIRN_OK)
+            s = *out == NULL ? fail_memory(r) : read_list(r, depth, *out);
+        break;
     case YAML_MAPPING_START_EVENT:
-        if (e->data.mapping_start.anchor != NULL || e->data.mapping_start.tag != NULL)
-            return fail(r, line, "anchors and tags are not taken");
-        return mapping(r, depth + 1);
+        s = check_plain(r, r->event.data.mapping_start.anchor, r->event.data.mapping_start.tag);
+        *out = s == FIRN_OK ? json_object() : NULL;
+        if (s == FIRN_OK)
+            s = *out == NULL ? fail_memory(r) : read_map(r, depth, *out);
+        break;
     case YAML_ALIAS_EVENT:
-        return fail(r, line, "aliases are not taken");
+        s = fail_here(r, "aliases are not read");
+        break;
     default:
-        return fail(r, line, "a value is missing");
+        s = fail_here(r, "is not YAML");
+        break;
     }
+    if (s) {
+        json_decref(*out);
+        *out = NULL;
+    }
+    return s;
 }
 
-static json_t *document(struct reader *r)
+/* Stream start, at most one document, stream end. An empty text is null. */
+static firn_status read_stream(struct reader *r, json_t **out)
 {
-    json_t *root = NULL;
-    yaml_event_t e;
-    bool more = true;
-    while (more && next(r, &e)) {
-        if (e.type == YAML_STREAM_END_EVENT)
-            more = false;
-        else if (e.type != YAML_STREAM_START_EVENT && e.type != YAML_DOCUMENT_START_EVENT &&
-                 e.type != YAML_DOCUMENT_END_EVENT) {
-            if (root != NULL)
-                fail(r, e.start_mark.line, "one document is taken, not two");
-            else
-                root = value(r, &e, 0);
-        }
-        yaml_event_delete(&e);
+    firn_status s = next(r); /* stream start */
+    if (s == FIRN_OK)
+        s = next(r);
+    if (s)
+        return s;
+    if (r->event.type == YAML_STREAM_END_EVENT) {
+        *out = json_null();
+        return FIRN_OK;
     }
-    if (r->status == FIRN_OK)
-        return root != NULL ? root : json_null();
-    json_decref(root);
-    return NULL;
+    s = next(r);
+    if (s == FIRN_OK)
+        s = read_value(r, 1, out);
+    if (s == FIRN_OK)
+        s = next(r); /* document end */
+    if (s == FIRN_OK)
+        s = next(r);
+    if (s == FIRN_OK && r->event.type != YAML_STREAM_END_EVENT)
+        s = fail_here(r, "a second document starts here");
+    return s;
 }
 
-firn_status firn_yaml_parse(const char *text, size_t size, const char *name, json_t **out, struct firn_error *err)
+firn_status firn_yaml_parse(const char *text, size_t size, const char *name, json_t **out,
+                            struct firn_error *err)
 {
     struct reader r = { .name = name, .err = err };
     *out = NULL;
-    if (size > MAX_SIZE)
-        return firn_fail(err, FIRN_ERR_FORMAT, .file = name, .expected = "at most 16 MiB of YAML",
-                         .got = FIRN_STR("%zu bytes", size));
+    if (size > MAX_FILE_BYTES)
+        return firn_fail(err, FIRN_ERR_FORMAT, .file = name, .what = "is too large",
+                         .expected = FIRN_STR("at most %d bytes", MAX_FILE_BYTES),
+                         .got = FIRN_STR("%zu", size));
     if (!yaml_parser_initialize(&r.parser))
-        return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for YAML");
+        return fail_memory(&r);
     yaml_parser_set_input_string(&r.parser, (const unsigned char *) text, size);
-    *out = document(&r);
+    yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
+    firn_status s = read_stream(&r, out);
+    if (s) {
+        json_decref(*out);
+        *out = NULL;
+    }
+    if (r.has_event)
+        yaml_event_delete(&r.event);
     yaml_parser_delete(&r.parser);
-    return r.status;
+    return s;
 }
 
 firn_status firn_yaml_load(const char *path, json_t **out, struct firn_error *err)
 {
-    char *text = NULL;
-    size_t size = 0;
+    char *text;
+    size_t size;
     *out = NULL;
-    firn_status status = firn_file_read(path, MAX_SIZE, &text, &size, err);
-    if (status == FIRN_OK)
-        status = firn_yaml_parse(text, size, path, out, err);
+    firn_status s = firn_file_read(path, MAX_FILE_BYTES, &text, &size, err);
+    if (s == FIRN_OK)
+        s = firn_yaml_parse(text, size, path, out, err);
     free(text);
-    return status;
-}
-
-/* JSON is YAML: scalars, and whatever is empty or inside a list, are written as JSON. */
-static void dump(struct firn_str *s, const json_t *v, int indent)
-{
-    const char *key;
-    json_t *item;
-    json_object_foreach ((json_t *) v, key, item) {
-        for (int i = 0; i < indent; i++)
-            firn_str_add(s, "  ");
-        json_t *name = json_string(key);
-        char *quoted = json_dumps(name, JSON_ENCODE_ANY);
-        const bool plain = key[0] != '\0' && strspn(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") ==
-                                                 strlen(key) && (key[0] < '0' || key[0] > '9');
-        firn_str_add(s, plain || quoted == NULL ? key : quoted);
-        free(quoted);
-        json_decref(name);
-        if (json_is_object(item) && json_object_size(item) > 0) {
-            firn_str_add(s, ":\n");
-            dump(s, item, indent + 1);
-            continue;
-        }
-        char *text = json_dumps(item, JSON_ENCODE_ANY | JSON_REAL_PRECISION(12));
-        firn_str_addf(s, ": %s\n", text != NULL ? text : "null");
-        free(text);
-    }
-}
-
-char *firn_yaml_dump(const json_t *v)
-{
-    struct firn_str s = { 0 };
-    if (json_is_object(v)) {
-        dump(&s, v, 0);
-    } else {
-        char *text = json_dumps(v, JSON_ENCODE_ANY);
-        firn_str_addf(&s, "%s\n", text != NULL ? text : "null");
-        free(text);
-    }
-    if (s.failed)
-        firn_str_free(&s);
-    return s.data;
+    return s;
 }

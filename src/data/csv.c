@@ -1,124 +1,172 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CSV and TSV (RFC 4180): a header line, quoted fields with "" for a quote, line feeds inside quotes. */
+/* CSV and TSV (RFC 4180): a header line, quoted fields with "" for a quote and with line feeds inside,
+ * LF or CRLF. All values are texts. */
 #include "base/str.h"
 #include "data/table.h"
 
-#include <stdlib.h>
 #include <string.h>
+
+/* Each row holds its column names again: long ones would make memory grow past the file's size. */
+enum { MAX_NAME_BYTES = 256 };
 
 struct csv {
     const char *at, *end, *name;
     char separator;
-    size_t line;
+    size_t line, start; /* the line at hand; where the record at hand starts */
+    struct firn_str quoted;
 };
 
 static firn_status bad(const struct csv *c, const char *what, struct firn_error *err)
 {
-    return firn_fail(err, FIRN_ERR_FORMAT, .file = c->name, .key = FIRN_STR("line %zu", c->line), .what = what);
+    return firn_fail(err, FIRN_ERR_FORMAT, .file = c->name, .key = FIRN_STR("line %zu", c->line),
+                     .what = what);
 }
 
-/* One field; *last: the record ends with it. */
-static firn_status field(struct csv *c, struct firn_str *out, bool *last, struct firn_error *err)
+static firn_status no_memory(const struct csv *c, struct firn_error *err)
 {
-    out->size = 0;
-    firn_str_add_n(out, "", 0);
-    if (c->at < c->end && *c->at == '"') {
-        for (c->at++;;) {
-            if (c->at == c->end)
-                return bad(c, "a quoted field has no end", err);
-            if (*c->at == '"' && c->at + 1 < c->end && c->at[1] == '"')
-                c->at++;
-            else if (*c->at == '"')
-                break;
-            c->line += *c->at == '\n';
-            firn_str_add_n(out, c->at++, 1);
+    return firn_fail(err, FIRN_ERR_MEMORY, .file = c->name, .what = "no memory to read it");
+}
+
+/* Reads up to the quote that ends the field into `quoted`. */
+static firn_status quoted_field(struct csv *c, struct firn_error *err)
+{
+    const size_t line = c->line;
+    c->quoted.size = 0;
+    firn_str_add_n(&c->quoted, "", 0);
+    for (c->at++;;) {
+        const char *quote = memchr(c->at, '"', (size_t) (c->end - c->at));
+        if (quote == NULL) {
+            c->line = line;
+            return bad(c, "a quoted field starts here and has no end", err);
         }
-        c->at++;
-        if (c->at < c->end && *c->at != c->separator && *c->at != '\n' && *c->at != '\r')
-            return bad(c, "text after a quoted field", err);
+        for (const char *p = c->at; p < quote; p++)
+            c->line += *p == '\n';
+        const bool doubled = quote + 1 < c->end && quote[1] == '"';
+        firn_str_add_n(&c->quoted, c->at, (size_t) (quote - c->at) + doubled);
+        c->at = quote + 1 + doubled;
+        if (!doubled)
+            return c->quoted.failed ? no_memory(c, err) : FIRN_OK;
     }
-    while (c->at < c->end && *c->at != c->separator && *c->at != '\n') {
-        if (!(*c->at == '\r' && (c->at + 1 == c->end || c->at[1] == '\n')))
-            firn_str_add_n(out, c->at, 1);
-        c->at++;
+}
+
+/* One field, and the separator or line end behind it; *last: the record ends with it. */
+static firn_status field(struct csv *c, json_t **value, bool *last, struct firn_error *err)
+{
+    const bool is_quoted = c->at < c->end && *c->at == '"';
+    if (is_quoted) {
+        firn_status s = quoted_field(c, err);
+        if (s)
+            return s;
     }
+    const char *rest = c->at;
+    while (c->at < c->end && *c->at != c->separator && *c->at != '\n')
+        c->at++;
     *last = c->at == c->end || *c->at == '\n';
-    if (c->at < c->end)
-        c->at++;
-    return out->failed ? firn_fail(err, FIRN_ERR_MEMORY, .file = c->name, .what = "out of memory") : FIRN_OK;
+    size_t n = (size_t) (c->at - rest);
+    if (*last && n > 0 && rest[n - 1] == '\r')
+        n--;
+    if (is_quoted && n > 0)
+        return bad(c, "text after the quote that ends a field", err);
+    *value = is_quoted ? json_stringn(c->quoted.data, c->quoted.size) : json_stringn(rest, n);
+    if (*value == NULL)
+        return bad(c, "is not UTF-8", err);
+    c->line += c->at < c->end && *last;
+    c->at += c->at < c->end;
+    return FIRN_OK;
 }
 
 /* A record as a list of texts. */
-static firn_status record(struct csv *c, json_t **out, struct firn_error *err)
+static firn_status record(struct csv *c, json_t *list, struct firn_error *err)
 {
-    struct firn_str text = { 0 };
-    json_t *list = json_array();
     bool last = false;
-    firn_status status = FIRN_OK;
-    while (!last && status == FIRN_OK) {
-        status = field(c, &text, &last, err);
-        if (status)
-            break;
-        json_t *value = json_stringn(text.data != NULL ? text.data : "", text.size);
-        if (value == NULL)
-            status = bad(c, "is no UTF-8", err);
-        else
-            json_array_append_new(list, value);
+    firn_status s = FIRN_OK;
+    json_array_clear(list);
+    c->start = c->line;
+    while (!last && s == FIRN_OK) {
+        json_t *value = NULL;
+        s = field(c, &value, &last, err);
+        if (s == FIRN_OK && json_array_append_new(list, value) != 0)
+            s = no_memory(c, err);
     }
-    firn_str_free(&text);
-    if (status) {
-        json_decref(list);
-        list = NULL;
-    }
-    *out = list;
-    return status;
+    return s;
 }
 
-static bool is_empty(const json_t *list)
+static firn_status check_header(const struct csv *c, const json_t *header, struct firn_error *err)
+{
+    json_t *seen = json_object(), *name;
+    firn_status s = seen == NULL ? no_memory(c, err) : FIRN_OK;
+    size_t i;
+    json_array_foreach(header, i, name) {
+        const char *text = json_string_value(name);
+        const size_t n = json_string_length(name);
+        const char *what = NULL;
+        if (s)
+            break;
+        if (n > MAX_NAME_BYTES)
+            what = FIRN_STR("the name of column %zu is longer than %d bytes", i + 1, MAX_NAME_BYTES);
+        else if (strlen(text) != n)
+            what = FIRN_STR("the name of column %zu holds a NUL", i + 1);
+        else if (json_object_get(seen, text) != NULL)
+            what = FIRN_STR("the column %s is there twice", text);
+        if (what != NULL)
+            s = firn_fail(err, FIRN_ERR_FORMAT, .file = c->name,
+                          .key = FIRN_STR("line %zu", c->start), .what = what);
+        else if (json_object_set(seen, text, name) != 0)
+            s = no_memory(c, err);
+    }
+    json_decref(seen);
+    return s;
+}
+
+static firn_status add_row(struct firn_table *t, const struct csv *c, const json_t *header,
+                           const json_t *list, struct firn_error *err)
+{
+    const size_t n = json_array_size(header);
+    if (json_array_size(list) != n)
+        return firn_fail(err, FIRN_ERR_FORMAT, .file = c->name, .key = FIRN_STR("line %zu", c->start),
+                         .expected = FIRN_STR("%zu field%s, as in the header", n, n == 1 ? "" : "s"),
+                         .got = FIRN_STR("%zu", json_array_size(list)));
+    json_t *row = json_object();
+    for (size_t i = 0; i < n && row != NULL; i++)
+        if (json_object_set(row, json_string_value(json_array_get(header, i)),
+                            json_array_get(list, i)) != 0) {
+            json_decref(row);
+            row = NULL;
+        }
+    return firn_table_add(t, row, c->start, err);
+}
+
+/* A blank line; a lone empty field in quotes counts as one too. */
+static bool is_blank(const json_t *list)
 {
     return json_array_size(list) == 1 && json_string_length(json_array_get(list, 0)) == 0;
 }
 
-static firn_status add_row(struct firn_table *t, const struct csv *c, const json_t *header, const json_t *list,
-                           size_t line, struct firn_error *err)
+firn_status firn_table_parse_csv(struct firn_table *t, const char *name, const char *data,
+                                 size_t size, char separator, struct firn_error *err)
 {
-    json_t *row = json_object();
-    for (size_t i = 0; i < json_array_size(header); i++)
-        json_object_set(row, json_string_value(json_array_get(header, i)), json_array_get(list, i));
-    (void) c;
-    return firn_table_add(t, row, line, err);
-}
-
-firn_status firn_table_parse_csv(struct firn_table *t, const char *name, const char *data, size_t size,
-                                 char separator, struct firn_error *err)
-{
-    struct csv c = { data, data + size, name, separator, 1 };
-    json_t *header = NULL, *list = NULL;
-    t->path = firn_strdup(name);
+    struct csv c = { .at = data, .end = data, .name = name, .separator = separator, .line = 1 };
+    firn_status s = firn_table_name(t, name, err);
+    if (size > 0)
+        c.end += size;
     if (size >= 3 && memcmp(data, "\xef\xbb\xbf", 3) == 0)
         c.at += 3;
-    if (c.at == c.end)
-        return FIRN_OK;
-    firn_status status = record(&c, &header, err);
-    for (size_t i = 0; i < json_array_size(header) && status == FIRN_OK; i++)
-        for (size_t k = 0; k < i && status == FIRN_OK; k++)
-            if (json_equal(json_array_get(header, i), json_array_get(header, k)))
-                status = bad(&c, FIRN_STR("the column %s is there twice", json_string_value(json_array_get(header, i))),
-                             err);
-    while (status == FIRN_OK && c.at < c.end) {
-        const size_t line = ++c.line;
-        status = record(&c, &list, err);
-        if (status == FIRN_OK && !is_empty(list)) {
-            if (json_array_size(list) != json_array_size(header))
-                status = firn_fail(err, FIRN_ERR_FORMAT, .file = name, .key = FIRN_STR("line %zu", line),
-                                   .expected = FIRN_STR("%zu fields as in the header", json_array_size(header)),
-                                   .got = FIRN_STR("%zu", json_array_size(list)));
-            else
-                status = add_row(t, &c, header, list, line, err);
-        }
-        json_decref(list);
-        list = NULL;
+    json_t *header = json_array(), *list = json_array();
+    if (s == FIRN_OK && (header == NULL || list == NULL))
+        s = no_memory(&c, err);
+    do { /* blank lines may stand before the header */
+        if (s == FIRN_OK && c.at < c.end)
+            s = record(&c, header, err);
+    } while (s == FIRN_OK && c.at < c.end && is_blank(header));
+    if (s == FIRN_OK)
+        s = check_header(&c, header, err);
+    while (s == FIRN_OK && c.at < c.end) {
+        s = record(&c, list, err);
+        if (s == FIRN_OK && !is_blank(list))
+            s = add_row(t, &c, header, list, err);
     }
     json_decref(header);
-    return status;
+    json_decref(list);
+    firn_str_free(&c.quoted);
+    return s;
 }

@@ -124,6 +124,7 @@ struct firn_arch {
     const char *name;              /* "bert" */
     const char *model_type;        /* of config.json */
     const char *prefix;            /* class prefix of weight names: "bert", "model" */
+    const char *table;             /* path of the word embeddings; tied output layers are it too */
     const struct firn_option *keys;
     const struct firn_only *only;  /* key NULL at the end */
     const char *const *targets;    /* default target modules of LoRA, NULL at the end */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Attention: the records of the forward op and of its backward passes, their shape rules, and the builder. T x T
- * is never stored: the forward keeps the log-sum-exp of each row, and the backward passes compute probabilities
- * again from it (Dao et al. 2022). Each backward pass owns its outputs, so sums have one order and no atomics. */
+/* Attention: the records of the forward op and of its backward passes, their shape rules, and the
+ * builder. T x T is never stored: the forward keeps the log-sum-exp of each row, and the backward
+ * passes compute probabilities again from it (Dao et al. 2022). Each backward pass owns its
+ * outputs, so sums have one order and no atomics. */
 #include "ops/attention.h"
 
 static bool heads_fit(struct firn_infer *s)
@@ -11,22 +12,24 @@ static bool heads_fit(struct firn_infer *s)
         if (!firn_infer_rank(s, i, 2))
             return false;
     if (a->batch < 1 || a->n_heads < 1 || a->n_kv_heads < 1 || a->n_heads % a->n_kv_heads != 0)
-        return firn_infer_fail(s, "batch %d, %d query heads and %d key heads do not fit", a->batch, a->n_heads,
-                               a->n_kv_heads);
+        return firn_infer_fail(s, "batch %d, %d query heads and %d key heads do not fit", a->batch,
+                               a->n_heads, a->n_kv_heads);
     const int64_t width = firn_cols(&s->in[FIRN_ATT_Q]), d = width / a->n_heads;
     if (width % a->n_heads != 0 || d < 1 || d > FIRN_ATT_MAX_HEAD)
-        return firn_infer_fail(s, "a width of %lld is not %d heads of a size from 1 to %d", (long long) width,
-                               a->n_heads, FIRN_ATT_MAX_HEAD);
+        return firn_infer_fail(s, "a width of %lld is not %d heads of a size from 1 to %d",
+                               (long long) width, a->n_heads, FIRN_ATT_MAX_HEAD);
     if (firn_cols(&s->in[FIRN_ATT_K]) != d * a->n_kv_heads)
         return firn_infer_fail(s, "keys are %s, not %d heads of size %lld",
-                               FIRN_SHAPE_STR(&s->in[FIRN_ATT_K].shape), a->n_kv_heads, (long long) d);
+                               FIRN_SHAPE_STR(&s->in[FIRN_ATT_K].shape), a->n_kv_heads,
+                               (long long) d);
     if (!firn_shape_eq(&s->in[FIRN_ATT_K].shape, &s->in[FIRN_ATT_V].shape))
-        return firn_infer_fail(s, "keys are %s, values %s", FIRN_SHAPE_STR(&s->in[FIRN_ATT_K].shape),
+        return firn_infer_fail(s, "keys are %s, values %s",
+                               FIRN_SHAPE_STR(&s->in[FIRN_ATT_K].shape),
                                FIRN_SHAPE_STR(&s->in[FIRN_ATT_V].shape));
     for (int i = FIRN_ATT_Q; i <= FIRN_ATT_K; i++)
         if (s->in[i].shape.dim[0] % a->batch != 0)
-            return firn_infer_fail(s, "%lld rows are not %d sequences", (long long) s->in[i].shape.dim[0],
-                                   a->batch);
+            return firn_infer_fail(s, "%lld rows are not %d sequences",
+                                   (long long) s->in[i].shape.dim[0], a->batch);
     return true;
 }
 
@@ -35,7 +38,8 @@ static bool extras_fit(struct firn_infer *s, int mask, int bias, int rng)
     const struct firn_attention_attrs *a = s->attrs;
     const int64_t tq = s->in[FIRN_ATT_Q].shape.dim[0] / a->batch;
     const int64_t tk = s->in[FIRN_ATT_K].shape.dim[0] / a->batch;
-    const struct firn_shape want_mask = firn_dims(a->batch, tk), want_bias = firn_dims(a->n_heads, tq, tk);
+    const struct firn_shape want_mask = firn_dims(a->batch, tk),
+                            want_bias = firn_dims(a->n_heads, tq, tk);
     if (firn_has(&s->in[mask]) && !firn_shape_eq(&s->in[mask].shape, &want_mask))
         return firn_infer_fail(s, "the mask is %s, not %s", FIRN_SHAPE_STR(&s->in[mask].shape),
                                FIRN_SHAPE_STR(&want_mask));
@@ -82,7 +86,8 @@ static bool backward_fits(struct firn_infer *s)
         return false;
     if (!firn_shape_eq(&s->in[FIRN_ATT_DY].shape, &s->in[FIRN_ATT_Q].shape) ||
         firn_count(&s->in[FIRN_ATT_STATS]) != 2 * s->in[FIRN_ATT_Q].shape.dim[0] * a->n_heads)
-        return firn_infer_fail(s, "dy is %s, its statistics %s", FIRN_SHAPE_STR(&s->in[FIRN_ATT_DY].shape),
+        return firn_infer_fail(s, "dy is %s, its statistics %s",
+                               FIRN_SHAPE_STR(&s->in[FIRN_ATT_DY].shape),
                                FIRN_SHAPE_STR(&s->in[FIRN_ATT_STATS].shape));
     return true;
 }
@@ -112,7 +117,8 @@ static bool dbias_shape(struct firn_infer *s)
 
 static const struct firn_op attention_stats, attention_dq, attention_dkv, attention_dbias;
 
-static void attention_grad(struct firn_graph *g, const struct firn_node *n, const firn_val *dy, firn_val *dx)
+static void attention_grad(struct firn_graph *g, const struct firn_node *n, const firn_val *dy,
+                           firn_val *dx)
 {
     const firn_val *in = n->in;
     const bool wants_q = firn_wants(g, in[FIRN_ATT_Q]);
@@ -123,8 +129,10 @@ static void attention_grad(struct firn_graph *g, const struct firn_node *n, cons
     firn_val both[FIRN_MAX_OUT];
     const firn_val stats =
         firn_emit1(g, &attention_stats, (firn_val[]){ n->out[0], dy[0], n->out[1] }, n->attrs);
-    const firn_val back[FIRN_ATT_IN_B] = { in[FIRN_ATT_Q],    in[FIRN_ATT_K],    in[FIRN_ATT_V],  dy[0], stats,
-                                           in[FIRN_ATT_MASK], in[FIRN_ATT_BIAS], in[FIRN_ATT_RNG] };
+    const firn_val back[FIRN_ATT_IN_B] = {
+        in[FIRN_ATT_Q], in[FIRN_ATT_K],    in[FIRN_ATT_V],    dy[0],
+        stats,          in[FIRN_ATT_MASK], in[FIRN_ATT_BIAS], in[FIRN_ATT_RNG]
+    };
     if (wants_q)
         dx[FIRN_ATT_Q] = firn_emit1(g, &attention_dq, back, n->attrs);
     if (wants_k || wants_v) {
@@ -204,10 +212,10 @@ static const struct firn_op attention_stats = {
     .bound = firn_attention_stats_bound,
 };
 
-#define BACKWARD_RECORD                                                                           \
-    .n_in = FIRN_ATT_IN_B,                                                                        \
-    .optional = 1u << FIRN_ATT_MASK_B | 1u << FIRN_ATT_BIAS_B | 1u << FIRN_ATT_RNG_B,             \
-    .integer = 1u << FIRN_ATT_MASK_B | 1u << FIRN_ATT_RNG_B,                                      \
+#define BACKWARD_RECORD                                                                            \
+    .n_in = FIRN_ATT_IN_B,                                                                         \
+    .optional = 1u << FIRN_ATT_MASK_B | 1u << FIRN_ATT_BIAS_B | 1u << FIRN_ATT_RNG_B,              \
+    .integer = 1u << FIRN_ATT_MASK_B | 1u << FIRN_ATT_RNG_B,                                       \
     .attrs_size = sizeof(struct firn_attention_attrs), .cpu_scratch = firn_attention_grad_scratch
 
 static const struct firn_op attention_dq = {
@@ -276,5 +284,6 @@ firn_val firn_attention(struct firn_graph *g, firn_val q, firn_val k, firn_val v
     return firn_emit1(g, &attention, (firn_val[]){ q, k, v, p->mask, p->bias, rng }, &attrs);
 }
 
-const struct firn_op *const firn_family_attention[] = { &attention,     &attention_stats, &attention_dq,
-                                                        &attention_dkv, &attention_dbias, NULL };
+const struct firn_op *const firn_family_attention[] = { &attention,       &attention_stats,
+                                                        &attention_dq,    &attention_dkv,
+                                                        &attention_dbias, NULL };

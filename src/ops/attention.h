@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of the attention family share: attributes, input numbers, sizes, and who sees whom.
+/* What the files of the attention family share: attributes, input numbers, sizes, and who sees
+ * whom.
  *
  *   attention        q k v mask bias rng              -> y, lse
- *   attention_stats  y dy lse                         -> stats: (lse, delta) of each query row of each head
- *   attention_dq     q k v dy stats mask bias rng     -> dq
- *   attention_dkv    the same                         -> dk, dv
- *   attention_dbias  the same                         -> dbias
+ *   attention_stats  y dy lse                         -> stats: (lse, delta) of each query row of
+ * each head attention_dq     q k v dy stats mask bias rng     -> dq attention_dkv    the same ->
+ * dk, dv attention_dbias  the same                         -> dbias
  *
- * With s = softcap(scale q k) + bias over visible keys, p = exp(s - lse), f the dropout factor (0 or 1 / (1 - r)):
- *   y = sum p f v;  dp = f (dy v);  delta = dy y;  ds = p (dp - delta);  softcap' = 1 - (softcap / cap)^2
- *   dq = scale sum over keys of ds softcap' k;  dk = scale sum over queries of ds softcap' q;
- *   dv = sum over queries of p f dy;  dbias = sum over the batch of ds           (Dao et al. 2022, appendix B) */
+ * With s = softcap(scale q k) + bias over visible keys, p = exp(s - lse), f the dropout factor (0
+ * or 1 / (1 - r)): y = sum p f v;  dp = f (dy v);  delta = dy y;  ds = p (dp - delta);  softcap' =
+ * 1 - (softcap / cap)^2 dq = scale sum over keys of ds softcap' k;  dk = scale sum over queries of
+ * ds softcap' q; dv = sum over queries of p f dy;  dbias = sum over the batch of ds           (Dao
+ * et al. 2022, appendix B) */
 #ifndef FIRN_OPS_ATTENTION_H
 #define FIRN_OPS_ATTENTION_H
 
@@ -27,8 +28,23 @@ struct firn_attention_attrs {
     uint32_t stream;
 };
 
-enum { FIRN_ATT_Q, FIRN_ATT_K, FIRN_ATT_V, FIRN_ATT_MASK, FIRN_ATT_BIAS, FIRN_ATT_RNG, FIRN_ATT_IN };
-enum { FIRN_ATT_DY = 3, FIRN_ATT_STATS, FIRN_ATT_MASK_B, FIRN_ATT_BIAS_B, FIRN_ATT_RNG_B, FIRN_ATT_IN_B };
+enum {
+    FIRN_ATT_Q,
+    FIRN_ATT_K,
+    FIRN_ATT_V,
+    FIRN_ATT_MASK,
+    FIRN_ATT_BIAS,
+    FIRN_ATT_RNG,
+    FIRN_ATT_IN
+};
+enum {
+    FIRN_ATT_DY = 3,
+    FIRN_ATT_STATS,
+    FIRN_ATT_MASK_B,
+    FIRN_ATT_BIAS_B,
+    FIRN_ATT_RNG_B,
+    FIRN_ATT_IN_B
+};
 enum { FIRN_ATT_MAX_HEAD = 256 };
 
 struct firn_attention_sizes {
@@ -57,9 +73,10 @@ static inline bool firn_attention_sees(const struct firn_attention_sizes *s, int
     return j <= i + s->ahead && j > i + s->ahead - s->window;
 }
 
-/* Keys from the first to the one after the last that the mask shows in batch row b; mask NULL shows all. */
-static inline void firn_attention_shown(const struct firn_attention_sizes *s, const int32_t *mask, int64_t b,
-                                        int64_t *first, int64_t *end)
+/* Keys from the first to the one after the last that the mask shows in batch row b; mask NULL shows
+ * all. */
+static inline void firn_attention_shown(const struct firn_attention_sizes *s, const int32_t *mask,
+                                        int64_t b, int64_t *first, int64_t *end)
 {
     *first = 0;
     *end = s->tk;
@@ -99,8 +116,13 @@ extern const struct firn_kernel firn_attention_kernels[], firn_attention_stats_k
     firn_attention_dq_kernels[], firn_attention_dkv_kernels[], firn_attention_dbias_kernels[];
 
 /* attention_cases.c; a backward op runs the forward cases with dy and stats of its own */
-enum { FIRN_ATT_CASES = 22, FIRN_ATT_STATS_CASES = 4, FIRN_ATT_CASES_B = 21, FIRN_ATT_DBIAS_CASES = 5 };
-extern const struct firn_case firn_attention_cases[], firn_attention_stats_cases[], firn_attention_cases_b[],
-    firn_attention_dbias_cases[];
+enum {
+    FIRN_ATT_CASES = 22,
+    FIRN_ATT_STATS_CASES = 4,
+    FIRN_ATT_CASES_B = 21,
+    FIRN_ATT_DBIAS_CASES = 5
+};
+extern const struct firn_case firn_attention_cases[], firn_attention_stats_cases[],
+    firn_attention_cases_b[], firn_attention_dbias_cases[];
 
 #endif

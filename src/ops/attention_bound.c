@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How far an f32 attention may be from the exact one. Everything is first order in u = 2^-24, with the orders of
- * summation left open, and with exp and log as imprecise as Vulkan lets them be:
- *   exp   (3 + 2 |x|) ulp of 2 u each; log 3 ulp, or 2^-21 absolute near 1; a quotient 2.5 ulp
- *   tanh  made of exp as 1 - 2 / (e^2x + 1): 12 u absolute
- * An error e of an exponent is a factor e^e of the probability; hence expm1. */
+/* How far an f32 attention may be from the exact one. Everything is first order in u = 2^-24, with
+ * the orders of summation left open, and with exp and log as imprecise as Vulkan lets them be: exp
+ * (3 + 2 |x|) ulp of 2 u each; log 3 ulp, or 2^-21 absolute near 1; a quotient 2.5 ulp tanh  made
+ * of exp as 1 - 2 / (e^2x + 1): 12 u absolute An error e of an exponent is a factor e^e of the
+ * probability; hence expm1. */
 #include "ops/attention_view.h"
 
 static const double u = 0x1p-24;
@@ -20,23 +20,27 @@ static double weight(const struct view *w, int64_t b, int64_t h, int64_t i, int6
     return fabs((double) w->attrs->scale) * sum;
 }
 
-/* Error of a score s: a sum of D products and the scaling, the soft cap (whose slope is at most 1), the bias. */
-static double score_error(const struct view *w, int64_t b, int64_t h, int64_t i, int64_t j, double s)
+/* Error of a score s: a sum of D products and the scaling, the soft cap (whose slope is at most 1),
+ * the bias. */
+static double score_error(const struct view *w, int64_t b, int64_t h, int64_t i, int64_t j,
+                          double s)
 {
     const double bias = w->bias != NULL ? fabs(w->bias[(h * w->n.tq + i) * w->n.tk + j]) : 0;
     const double cap = (double) w->attrs->softcap;
     return u * ((double) (w->n.d + 8) * weight(w, b, h, i, j) + 16 * cap + 3 * (fabs(s) + bias));
 }
 
-/* Of exp(s - most) when the maximum rises on the way: a factor for each rise, at most one a key, whose exponents add up
- * to s - most. */
+/* Of exp(s - most) when the maximum rises on the way: a factor for each rise, at most one a key,
+ * whose exponents add up to s - most. */
 static double exp_error(const struct view *w, double x)
 {
     return u * (6 + 5 * fabs(x)) + 7 * u * (double) w->n.tk;
 }
 
-/* y = sum p f v / sum p: each p is off by its own error, the divisor by the mean of them, both by their sums. */
-static void forward_row(const struct view *w, int64_t b, int64_t h, int64_t i, double *y, double *lse)
+/* y = sum p f v / sum p: each p is off by its own error, the divisor by the mean of them, both by
+ * their sums. */
+static void forward_row(const struct view *w, int64_t b, int64_t h, int64_t i, double *y,
+                        double *lse)
 {
     const struct firn_attention_sizes *n = &w->n;
     double most = -INFINITY, sum = 0, mean = 0, slope;
@@ -54,9 +58,10 @@ static void forward_row(const struct view *w, int64_t b, int64_t h, int64_t i, d
     mean = mean / sum + (double) (n->tk + 4) * u;
     for (int64_t j = 0; j < n->tk && y != NULL; j++)
         if (sees(w, b, i, j)) {
-            const double s = score(w, b, h, i, j, &slope), p = exp(s - most) * factor(w, b, h, i, j);
-            const double off = expm1(score_error(w, b, h, i, j, s) + exp_error(w, s - most)) + mean +
-                               (double) (n->tk + 10) * u;
+            const double s = score(w, b, h, i, j, &slope),
+                         p = exp(s - most) * factor(w, b, h, i, j);
+            const double off = expm1(score_error(w, b, h, i, j, s) + exp_error(w, s - most)) +
+                               mean + (double) (n->tk + 10) * u;
             for (int64_t c = 0; c < n->d; c++)
                 y[c] += (off * p / sum + tiny) * fabs(w->v[k_at(w, b, h, j) + c]);
         }
@@ -103,7 +108,8 @@ struct pair_error {
     double pf, ds, ds_slope;
 };
 
-static struct pair_error pair_error(const struct view *w, int64_t b, int64_t h, int64_t i, int64_t j, int64_t terms)
+static struct pair_error pair_error(const struct view *w, int64_t b, int64_t h, int64_t i,
+                                    int64_t j, int64_t terms)
 {
     const double *stats = w->stats + 2 * row_at(w, b, h, i);
     const double *dy = w->dy + q_at(w, b, h, i), *v = w->v + k_at(w, b, h, j);
@@ -119,7 +125,8 @@ static struct pair_error pair_error(const struct view *w, int64_t b, int64_t h, 
     e.pf = p * f * (off + sums) + tiny;
     e.ds = p * ((1 + off) * (double) (w->n.d + 4) * u * f * size + parts * (off + sums)) + tiny;
     e.ds_slope = e.ds * slope;
-    if (w->attrs->softcap > 0) /* 1 - t^2, with t off by 16 u and by the raw score's error over the cap */
+    if (w->attrs->softcap >
+        0) /* 1 - t^2, with t off by 16 u and by the raw score's error over the cap */
         e.ds_slope += p * parts * (1 + off) * (2 * s_error / (double) w->attrs->softcap + 40 * u);
     return e;
 }
@@ -154,9 +161,10 @@ void firn_attention_dkv_bound(const struct firn_call *call, int out, double *bou
                 continue;
             const struct pair_error e = pair_error(&w, b, h, i, j, w.n.tq * w.n.group);
             for (int64_t c = 0; c < w.n.d; c++)
-                bound[k_at(&w, b, h, j) + c] +=
-                    out == 0 ? fabs((double) w.attrs->scale) * e.ds_slope * fabs(w.q[q_at(&w, b, h, i) + c])
-                             : e.pf * fabs(w.dy[q_at(&w, b, h, i) + c]);
+                bound[k_at(&w, b, h, j) + c] += out == 0
+                                                    ? fabs((double) w.attrs->scale) * e.ds_slope *
+                                                          fabs(w.q[q_at(&w, b, h, i) + c])
+                                                    : e.pf * fabs(w.dy[q_at(&w, b, h, i) + c]);
         }
     view_close(&w);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Cases of the attention family: head sizes and lengths off every tile, shared heads, and each option alone and
- * with others. Random masks leave rows that see nothing. */
+/* Cases of the attention family: head sizes and lengths off every tile, shared heads, and each
+ * option alone and with others. Random masks leave rows that see nothing. */
 #include "ops/attention.h"
 
 /* clang-format off */

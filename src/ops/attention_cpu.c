@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Attention forward on the host. A task takes 64 queries of a head as four panels of lanes (attention_lanes.h) and
- * walks over the keys in blocks, with a running maximum and sum a lane (online softmax, Milakov & Gimelshein 2018). */
+/* Attention forward on the host. A task takes 64 queries of a head as four panels of lanes
+ * (attention_lanes.h) and walks over the keys in blocks, with a running maximum and sum a lane
+ * (online softmax, Milakov & Gimelshein 2018). */
 #include "ops/attention_lanes.h"
 
 #include "base/simd.h"
@@ -22,7 +23,8 @@ void attention_job_start(struct attention_job *job, const struct firn_call *call
     };
     job->drops = job->attrs->dropout > 0;
     if (job->drops)
-        job->draw = firn_draw_start(firn_i32(&call->in[rng]), job->attrs->stream, job->attrs->dropout);
+        job->draw =
+            firn_draw_start(firn_i32(&call->in[rng]), job->attrs->stream, job->attrs->dropout);
 }
 
 /* Running softmax of a panel of queries. */
@@ -31,13 +33,15 @@ struct panel {
     float *q, *y; /* [D][16] */
 };
 
-/* Keys j0 .. j1 - 1 (at most BLOCK) for the queries i0 .. i0 + 15 of head h; `drawn` [LANES][BLOCK] holds dropout
- * factors. */
-LANES_INLINE void forward_block(const struct attention_job *job, struct panel *panel, int64_t b, int64_t h,
-                                int64_t i0, int64_t j0, int64_t j1, float *s, const float *drawn, bool is_first)
+/* Keys j0 .. j1 - 1 (at most BLOCK) for the queries i0 .. i0 + 15 of head h; `drawn` [LANES][BLOCK]
+ * holds dropout factors. */
+LANES_INLINE void forward_block(const struct attention_job *job, struct panel *panel, int64_t b,
+                                int64_t h, int64_t i0, int64_t j0, int64_t j1, float *s,
+                                const float *drawn, bool is_first)
 {
     const struct firn_attention_sizes *n = &job->n;
-    const int64_t stride = n->hkv * n->d, rows = j1 - j0, count = n->tq - i0 < LANES ? n->tq - i0 : LANES;
+    const int64_t stride = n->hkv * n->d, rows = j1 - j0,
+                  count = n->tq - i0 < LANES ? n->tq - i0 : LANES;
     const float *k = firn_f32(&job->call->in[FIRN_ATT_K]) + job_k(job, b, h / n->group, j0);
     const float *v = firn_f32(&job->call->in[FIRN_ATT_V]) + job_k(job, b, h / n->group, j0);
     float most[LANES], shrink[LANES], sum[LANES];
@@ -52,7 +56,8 @@ LANES_INLINE void forward_block(const struct attention_job *job, struct panel *p
             lanes_hide(s + r * LANES, 0, 0, -INFINITY);
     if (job->attrs->causal)
         for (int64_t r = 0; r < rows; r++) {
-            const int64_t lo = j0 + r - n->ahead - i0; /* query i0 + l sees key j0 + r from lane lo on */
+            const int64_t lo =
+                j0 + r - n->ahead - i0; /* query i0 + l sees key j0 + r from lane lo on */
             if (lo > 0 || lo + n->window < LANES)
                 lanes_hide(s + r * LANES, lo, lo + n->window, -INFINITY);
         }
@@ -84,13 +89,13 @@ LANES_INLINE void forward_block(const struct attention_job *job, struct panel *p
     lanes_product(n->d, v, 1, stride, rows, s, panel->y, !is_first);
 }
 
-LANES_INLINE void draw_block(const struct attention_job *job, int64_t b, int64_t h, int64_t i0, int64_t j0,
-                             int64_t j1, float *drawn)
+LANES_INLINE void draw_block(const struct attention_job *job, int64_t b, int64_t h, int64_t i0,
+                             int64_t j0, int64_t j1, float *drawn)
 {
     const struct firn_attention_sizes *n = &job->n;
     for (int64_t l = 0; l < LANES && i0 + l < n->tq; l++)
-        firn_draw_factors(&job->draw, (uint64_t) (((b * n->h + h) * n->tq + i0 + l) * n->tk + j0), j1 - j0,
-                          drawn + l * BLOCK);
+        firn_draw_factors(&job->draw, (uint64_t) (((b * n->h + h) * n->tq + i0 + l) * n->tk + j0),
+                          j1 - j0, drawn + l * BLOCK);
 }
 
 FIRN_SIMD static void forward_task(void *user, int index, int thread)
@@ -101,7 +106,8 @@ FIRN_SIMD static void forward_task(void *user, int index, int thread)
     const int64_t begin = index % job->n_blocks * PANELS * LANES;
     const int64_t end = begin + PANELS * LANES < n->tq ? begin + PANELS * LANES : n->tq;
     const int64_t stride = n->h * n->d, panels = (end - begin + LANES - 1) / LANES;
-    float *s = job->scratch + thread * job->size, *drawn = s + BLOCK * LANES, *q = drawn + BLOCK * LANES;
+    float *s = job->scratch + thread * job->size, *drawn = s + BLOCK * LANES,
+          *q = drawn + BLOCK * LANES;
     float *lse = firn_f32(&job->call->out[1]) + head * n->tq;
     struct panel panel[PANELS];
     int64_t first, last;
@@ -115,7 +121,8 @@ FIRN_SIMD static void forward_task(void *user, int index, int thread)
                    job->attrs->scale, panel[p].q);
         memset(panel[p].y, 0, sizeof(float) * (size_t) (n->d * LANES));
         for (int l = 0; l < LANES; l++) {
-            panel[p].most[l] = -FLT_MAX; /* finite: hidden scores are -inf, and e^(-inf - most) is 0 */
+            panel[p].most[l] =
+                -FLT_MAX; /* finite: hidden scores are -inf, and e^(-inf - most) is 0 */
             panel[p].sum[l] = 0;
         }
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Attention backward on the host, in passes that own what they sum: panels of queries for dq and dbias, panels of
- * keys for dk and dv (attention_lanes.h). Each computes its probabilities again from the log-sum-exp. */
+/* Attention backward on the host, in passes that own what they sum: panels of queries for dq and
+ * dbias, panels of keys for dk and dv (attention_lanes.h). Each computes its probabilities again
+ * from the log-sum-exp. */
 #include "ops/attention_lanes.h"
 
 #include "base/simd.h"
@@ -38,7 +39,8 @@ void firn_attention_stats_cpu(const struct firn_call *call)
     firn_over(call->pool, firn_n_rows(&call->in[0]), 64, stats_rows, (void *) call);
 }
 
-/* A thread's scratch: tiles [BLOCK][LANES]; dropout factors, for keys [BLOCK][PANELS * LANES]; then the panels. */
+/* A thread's scratch: tiles [BLOCK][LANES]; dropout factors, for keys [BLOCK][PANELS * LANES]; then
+ * the panels. */
 struct grad_space {
     float *p, *ds, *slope, *drawn, *panels;
 };
@@ -49,8 +51,8 @@ static const int64_t tiles = 3 * BLOCK * LANES + BLOCK * SPAN;
 LANES_INLINE struct grad_space space_of(const struct attention_job *job, int thread)
 {
     float *at = job->scratch + thread * job->size;
-    return (struct grad_space){ at, at + BLOCK * LANES, at + 2 * BLOCK * LANES, at + 3 * BLOCK * LANES,
-                                at + tiles };
+    return (struct grad_space){ at, at + BLOCK * LANES, at + 2 * BLOCK * LANES,
+                                at + 3 * BLOCK * LANES, at + tiles };
 }
 
 /* Two inputs and two sums a panel: q, dy, dq, or k, v, dk, dv. */
@@ -65,14 +67,16 @@ size_t firn_attention_grad_scratch(const struct firn_call *call, int n_threads)
     return sizeof(float) * (size_t) (n_threads * grad_size(&n));
 }
 
-/* A panel of queries against keys j0 .. j1 - 1: ds into space.ds, with the slope of the soft cap multiplied in when
- * `with_slope`. */
-LANES_INLINE void query_block(const struct attention_job *job, const struct grad_space *space, int64_t b, int64_t h,
-                              int64_t i0, int64_t j0, int64_t j1, const float *q, const float *dy, const float *lse,
-                              const float *delta, bool with_slope)
+/* A panel of queries against keys j0 .. j1 - 1: ds into space.ds, with the slope of the soft cap
+ * multiplied in when `with_slope`. */
+LANES_INLINE void query_block(const struct attention_job *job, const struct grad_space *space,
+                              int64_t b, int64_t h, int64_t i0, int64_t j0, int64_t j1,
+                              const float *q, const float *dy, const float *lse, const float *delta,
+                              bool with_slope)
 {
     const struct firn_attention_sizes *n = &job->n;
-    const int64_t stride = n->hkv * n->d, rows = j1 - j0, count = n->tq - i0 < LANES ? n->tq - i0 : LANES;
+    const int64_t stride = n->hkv * n->d, rows = j1 - j0,
+                  count = n->tq - i0 < LANES ? n->tq - i0 : LANES;
     const int64_t at = job_k(job, b, h / n->group, j0);
     const float cap = job->attrs->softcap;
     float *p = space->p, *ds = space->ds;
@@ -94,7 +98,8 @@ LANES_INLINE void query_block(const struct attention_job *job, const struct grad
         }
     if (job->drops)
         for (int64_t l = 0; l < count; l++) {
-            firn_draw_factors(&job->draw, (uint64_t) (((b * n->h + h) * n->tq + i0 + l) * n->tk + j0), rows,
+            firn_draw_factors(&job->draw,
+                              (uint64_t) (((b * n->h + h) * n->tq + i0 + l) * n->tk + j0), rows,
                               space->drawn);
             for (int64_t r = 0; r < rows; r++)
                 ds[r * LANES + l] *= space->drawn[r];
@@ -109,7 +114,8 @@ LANES_INLINE void query_block(const struct attention_job *job, const struct grad
             ds[k] *= space->slope[k];
 }
 
-LANES_INLINE void load_stats(const struct attention_job *job, int64_t row, int64_t count, float *lse, float *delta)
+LANES_INLINE void load_stats(const struct attention_job *job, int64_t row, int64_t count,
+                             float *lse, float *delta)
 {
     const float *stats = firn_f32(&job->call->in[FIRN_ATT_STATS]) + 2 * row;
     for (int64_t l = 0; l < LANES; l++) {
@@ -125,7 +131,8 @@ FIRN_SIMD static void dq_task(void *user, int index, int thread)
     const int64_t head = index / job->n_blocks, b = head / n->h, h = head % n->h;
     const int64_t begin = index % job->n_blocks * SPAN;
     const int64_t end = begin + SPAN < n->tq ? begin + SPAN : n->tq;
-    const int64_t stride = n->h * n->d, panels = (end - begin + LANES - 1) / LANES, part = n->d * LANES;
+    const int64_t stride = n->h * n->d, panels = (end - begin + LANES - 1) / LANES,
+                  part = n->d * LANES;
     const struct grad_space space = space_of(job, thread);
     float lse[PANELS][LANES], delta[PANELS][LANES], scale[LANES];
     int64_t first, last;
@@ -134,8 +141,8 @@ FIRN_SIMD static void dq_task(void *user, int index, int thread)
         float *at = space.panels + 4 * p * part;
         lanes_pack(firn_f32(&job->call->in[FIRN_ATT_Q]) + job_q(job, b, h, i0), stride, count, n->d,
                    job->attrs->scale, at);
-        lanes_pack(firn_f32(&job->call->in[FIRN_ATT_DY]) + job_q(job, b, h, i0), stride, count, n->d, 1.0f,
-                   at + part);
+        lanes_pack(firn_f32(&job->call->in[FIRN_ATT_DY]) + job_q(job, b, h, i0), stride, count,
+                   n->d, 1.0f, at + part);
         memset(at + 2 * part, 0, sizeof *at * (size_t) part);
         load_stats(job, head * n->tq + i0, count, lse[p], delta[p]);
     }
@@ -151,8 +158,8 @@ FIRN_SIMD static void dq_task(void *user, int index, int thread)
             if (from >= to)
                 continue;
             query_block(job, &space, b, h, i0, from, to, at, at + part, lse[p], delta[p], true);
-            lanes_product(n->d, k + job_k(job, b, h / n->group, from), 1, n->hkv * n->d, to - from, space.ds,
-                          at + 2 * part, true);
+            lanes_product(n->d, k + job_k(job, b, h / n->group, from), 1, n->hkv * n->d, to - from,
+                          space.ds, at + 2 * part, true);
         }
     for (int l = 0; l < LANES; l++)
         scale[l] = job->attrs->scale;
@@ -169,7 +176,8 @@ FIRN_SIMD static void dbias_task(void *user, int index, int thread)
     const struct attention_job *job = user;
     const struct firn_attention_sizes *n = &job->n;
     const int64_t h = index / job->n_blocks, i0 = index % job->n_blocks * LANES;
-    const int64_t i1 = i0 + LANES < n->tq ? i0 + LANES : n->tq, count = i1 - i0, part = n->d * LANES;
+    const int64_t i1 = i0 + LANES < n->tq ? i0 + LANES : n->tq, count = i1 - i0,
+                  part = n->d * LANES;
     const struct grad_space space = space_of(job, thread);
     float sum[BLOCK * LANES], lse[LANES], delta[LANES];
     for (int64_t j0 = 0; j0 < n->tk; j0 += BLOCK) {
@@ -178,40 +186,46 @@ FIRN_SIMD static void dbias_task(void *user, int index, int thread)
         job_keys(job, i0, i1, &from, &to);
         memset(sum, 0, sizeof sum);
         for (int64_t b = 0; b < n->b && from < to; b++) {
-            lanes_pack(firn_f32(&job->call->in[FIRN_ATT_Q]) + job_q(job, b, h, i0), n->h * n->d, count, n->d,
-                       job->attrs->scale, space.panels);
-            lanes_pack(firn_f32(&job->call->in[FIRN_ATT_DY]) + job_q(job, b, h, i0), n->h * n->d, count, n->d,
-                       1.0f, space.panels + part);
+            lanes_pack(firn_f32(&job->call->in[FIRN_ATT_Q]) + job_q(job, b, h, i0), n->h * n->d,
+                       count, n->d, job->attrs->scale, space.panels);
+            lanes_pack(firn_f32(&job->call->in[FIRN_ATT_DY]) + job_q(job, b, h, i0), n->h * n->d,
+                       count, n->d, 1.0f, space.panels + part);
             load_stats(job, (b * n->h + h) * n->tq + i0, count, lse, delta);
-            query_block(job, &space, b, h, i0, from, to, space.panels, space.panels + part, lse, delta, false);
+            query_block(job, &space, b, h, i0, from, to, space.panels, space.panels + part, lse,
+                        delta, false);
             float *at = sum + (from - j0) * LANES;
             for (int64_t k = 0; k < (to - from) * LANES; k++)
                 at[k] += space.ds[k];
         }
         for (int64_t l = 0; l < count; l++)
             for (int64_t r = 0; r < j1 - j0; r++)
-                firn_f32(&job->call->out[0])[(h * n->tq + i0 + l) * n->tk + j0 + r] = sum[r * LANES + l];
+                firn_f32(&job->call->out[0])[(h * n->tq + i0 + l) * n->tk + j0 + r] =
+                    sum[r * LANES + l];
     }
 }
 
 /* Queries that see any of the keys j0 .. j1 - 1. */
-LANES_INLINE void key_queries(const struct firn_attention_sizes *n, int64_t j0, int64_t j1, int64_t *first,
-                              int64_t *end)
+LANES_INLINE void key_queries(const struct firn_attention_sizes *n, int64_t j0, int64_t j1,
+                              int64_t *first, int64_t *end)
 {
     const int64_t from = j0 - n->ahead, to = j1 - 1 - n->ahead + n->window;
     *first = *first < from ? from : *first;
     *end = *end > to ? to : *end;
 }
 
-/* A panel of keys against queries i0 .. i1 - 1 of head h: p f into space.p, ds softcap' into space.ds. */
-LANES_INLINE void key_block(const struct attention_job *job, const struct grad_space *space, int64_t b, int64_t h,
-                            int64_t j0, int64_t i0, int64_t i1, const float *k, const float *v, const int32_t *hidden,
+/* A panel of keys against queries i0 .. i1 - 1 of head h: p f into space.p, ds softcap' into
+ * space.ds. */
+LANES_INLINE void key_block(const struct attention_job *job, const struct grad_space *space,
+                            int64_t b, int64_t h, int64_t j0, int64_t i0, int64_t i1,
+                            const float *k, const float *v, const int32_t *hidden,
                             const float *drawn)
 {
     const struct firn_attention_sizes *n = &job->n;
     const int64_t stride = n->h * n->d, rows = i1 - i0, at = job_q(job, b, h, i0);
-    const int64_t count = n->tk - j0 < LANES ? n->tk - j0 : LANES, row = (b * n->h + h) * n->tq + i0;
-    const float *stats = firn_f32(&job->call->in[FIRN_ATT_STATS]) + 2 * row, cap = job->attrs->softcap;
+    const int64_t count = n->tk - j0 < LANES ? n->tk - j0 : LANES,
+                  row = (b * n->h + h) * n->tq + i0;
+    const float *stats = firn_f32(&job->call->in[FIRN_ATT_STATS]) + 2 * row,
+                cap = job->attrs->softcap;
     float *p = space->p, *ds = space->ds;
     lanes_product(rows, firn_f32(&job->call->in[FIRN_ATT_Q]) + at, stride, 1, n->d, k, p, false);
     lanes_product(rows, firn_f32(&job->call->in[FIRN_ATT_DY]) + at, stride, 1, n->d, v, ds, false);
@@ -225,7 +239,8 @@ LANES_INLINE void key_block(const struct attention_job *job, const struct grad_s
             p[r * LANES + l] = hidden[l] ? -INFINITY : p[r * LANES + l];
     if (job->attrs->causal)
         for (int64_t r = 0; r < rows; r++) {
-            const int64_t hi = i0 + r + n->ahead - j0 + 1; /* query i0 + r sees key j0 + l in lanes before hi */
+            const int64_t hi =
+                i0 + r + n->ahead - j0 + 1; /* query i0 + r sees key j0 + l in lanes before hi */
             if (hi < LANES || hi > n->window)
                 lanes_hide(p + r * LANES, hi - n->window, hi, -INFINITY);
         }
@@ -256,18 +271,20 @@ FIRN_SIMD static void dkv_task(void *user, int index, int thread)
     const int64_t head = index / job->n_blocks, b = head / n->hkv, hkv = head % n->hkv;
     const int64_t begin = index % job->n_blocks * SPAN;
     const int64_t end = begin + SPAN < n->tk ? begin + SPAN : n->tk;
-    const int64_t stride = n->hkv * n->d, panels = (end - begin + LANES - 1) / LANES, part = n->d * LANES;
+    const int64_t stride = n->hkv * n->d, panels = (end - begin + LANES - 1) / LANES,
+                  part = n->d * LANES;
     const struct grad_space space = space_of(job, thread);
     int32_t hidden[PANELS][LANES], shown = 0;
     float scale[LANES], one[LANES];
-    memset(space.drawn, 0, sizeof(float) * BLOCK * SPAN); /* keys beyond the last are hidden, not drawn */
+    memset(space.drawn, 0,
+           sizeof(float) * BLOCK * SPAN); /* keys beyond the last are hidden, not drawn */
     for (int64_t p = 0; p < panels; p++) {
         const int64_t j0 = begin + p * LANES, count = end - j0 < LANES ? end - j0 : LANES;
         float *at = space.panels + 4 * p * part;
-        lanes_pack(firn_f32(&job->call->in[FIRN_ATT_K]) + job_k(job, b, hkv, j0), stride, count, n->d,
-                   job->attrs->scale, at);
-        lanes_pack(firn_f32(&job->call->in[FIRN_ATT_V]) + job_k(job, b, hkv, j0), stride, count, n->d, 1.0f,
-                   at + part);
+        lanes_pack(firn_f32(&job->call->in[FIRN_ATT_K]) + job_k(job, b, hkv, j0), stride, count,
+                   n->d, job->attrs->scale, at);
+        lanes_pack(firn_f32(&job->call->in[FIRN_ATT_V]) + job_k(job, b, hkv, j0), stride, count,
+                   n->d, 1.0f, at + part);
         memset(at + 2 * part, 0, sizeof *at * (size_t) (2 * part));
         for (int64_t l = 0; l < LANES; l++) {
             hidden[p][l] = l >= count || (job->mask != NULL && job->mask[b * n->tk + j0 + l] == 0);
@@ -279,7 +296,8 @@ FIRN_SIMD static void dkv_task(void *user, int index, int thread)
         key_queries(n, begin, end, &first, &last);
         for (int64_t i0 = first; i0 < last; i0 += BLOCK) {
             for (int64_t i = i0; i < i0 + BLOCK && i < last && job->drops; i++)
-                firn_draw_factors(&job->draw, (uint64_t) (((b * n->h + h) * n->tq + i) * n->tk + begin),
+                firn_draw_factors(&job->draw,
+                                  (uint64_t) (((b * n->h + h) * n->tq + i) * n->tk + begin),
                                   end - begin, space.drawn + (i - i0) * SPAN);
             for (int64_t p = 0; p < panels; p++) {
                 const int64_t j0 = begin + p * LANES, j1 = end - j0 < LANES ? end : j0 + LANES;
@@ -290,10 +308,10 @@ FIRN_SIMD static void dkv_task(void *user, int index, int thread)
                     continue;
                 key_block(job, &space, b, h, j0, from, to, at, at + part, hidden[p],
                           space.drawn + (from - i0) * SPAN + p * LANES);
-                lanes_product(n->d, firn_f32(&job->call->in[FIRN_ATT_Q]) + job_q(job, b, h, from), 1,
-                              n->h * n->d, to - from, space.ds, at + 2 * part, true);
-                lanes_product(n->d, firn_f32(&job->call->in[FIRN_ATT_DY]) + job_q(job, b, h, from), 1,
-                              n->h * n->d, to - from, space.p, at + 3 * part, true);
+                lanes_product(n->d, firn_f32(&job->call->in[FIRN_ATT_Q]) + job_q(job, b, h, from),
+                              1, n->h * n->d, to - from, space.ds, at + 2 * part, true);
+                lanes_product(n->d, firn_f32(&job->call->in[FIRN_ATT_DY]) + job_q(job, b, h, from),
+                              1, n->h * n->d, to - from, space.p, at + 3 * part, true);
             }
         }
     }
@@ -304,10 +322,10 @@ FIRN_SIMD static void dkv_task(void *user, int index, int thread)
     for (int64_t p = 0; p < panels; p++) {
         const int64_t j0 = begin + p * LANES, count = end - j0 < LANES ? end - j0 : LANES;
         const int64_t at = job_k(job, b, hkv, j0);
-        lanes_unpack(space.panels + (4 * p + 2) * part, count, n->d, scale, firn_f32(&job->call->out[0]) + at,
-                     stride);
-        lanes_unpack(space.panels + (4 * p + 3) * part, count, n->d, one, firn_f32(&job->call->out[1]) + at,
-                     stride);
+        lanes_unpack(space.panels + (4 * p + 2) * part, count, n->d, scale,
+                     firn_f32(&job->call->out[0]) + at, stride);
+        lanes_unpack(space.panels + (4 * p + 3) * part, count, n->d, one,
+                     firn_f32(&job->call->out[1]) + at, stride);
     }
 }
 

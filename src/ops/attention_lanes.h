@@ -1,23 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The inner parts of fast attention on the host. A panel is 16 rows that own an output (queries in the forward and
- * dq passes, keys in the dkv pass), one row a lane; the rows on the other side pass by in blocks. So a block of
- * scores [rows][16] needs no transposition and no sum across lanes: maxima, sums and masks go straight down. */
+/* The inner parts of fast attention on the host. A panel is 16 rows that own an output (queries in
+ * the forward and dq passes, keys in the dkv pass), one row a lane; the rows on the other side pass
+ * by in blocks. So a block of scores [rows][16] needs no transposition and no sum across lanes:
+ * maxima, sums and masks go straight down. */
 #ifndef FIRN_OPS_ATTENTION_LANES_H
 #define FIRN_OPS_ATTENTION_LANES_H
 
 #include "ops/attention.h"
 #include "ops/fastmath.h"
 
-enum { LANES = 16, BLOCK = 64, PANELS = 4 }; /* rows of a panel, of a passing block; panels of a task */
+enum {
+    LANES = 16,
+    BLOCK = 64,
+    PANELS = 4
+}; /* rows of a panel, of a passing block; panels of a task */
 
-/* Sixteen floats: one, two or four registers, as the function that they are inlined into is compiled for. */
+/* Sixteen floats: one, two or four registers, as the function that they are inlined into is
+ * compiled for. */
 typedef float lanes_t __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 #define LANES_INLINE static inline __attribute__((always_inline))
 
-/* c[r][lane] (+)= sum over k of a[r rs + k cs] b[k][lane] for n_rows <= 6 rows. Always inlined, so n_rows is a
- * constant and the sums stay in registers. */
-LANES_INLINE void lanes_tile(int n_rows, const float *a, int64_t rs, int64_t cs, int64_t n_k, const float *b,
-                             float *c, bool is_sum)
+/* c[r][lane] (+)= sum over k of a[r rs + k cs] b[k][lane] for n_rows <= 6 rows. Always inlined, so
+ * n_rows is a constant and the sums stay in registers. */
+LANES_INLINE void lanes_tile(int n_rows, const float *a, int64_t rs, int64_t cs, int64_t n_k,
+                             const float *b, float *c, bool is_sum)
 {
     lanes_t sum[6];
 #pragma GCC unroll 6
@@ -54,15 +60,16 @@ LANES_INLINE void lanes_product(int64_t n_rows, const float *a, int64_t rs, int6
 }
 
 /* panel[c][lane] = factor x[lane][c] for `count` rows, zero in the lanes beyond. */
-LANES_INLINE void lanes_pack(const float *x, int64_t stride, int64_t count, int64_t d, float factor, float *panel)
+LANES_INLINE void lanes_pack(const float *x, int64_t stride, int64_t count, int64_t d, float factor,
+                             float *panel)
 {
     for (int64_t c = 0; c < d; c++)
         for (int64_t l = 0; l < LANES; l++)
             panel[c * LANES + l] = l < count ? factor * x[l * stride + c] : 0.0f;
 }
 
-LANES_INLINE void lanes_unpack(const float *panel, int64_t count, int64_t d, const float *factor, float *x,
-                               int64_t stride)
+LANES_INLINE void lanes_unpack(const float *panel, int64_t count, int64_t d, const float *factor,
+                               float *x, int64_t stride)
 {
     for (int64_t l = 0; l < count; l++)
         for (int64_t c = 0; c < d; c++)
@@ -90,7 +97,8 @@ LANES_INLINE void lanes_softcap(float *x, float *slope, int64_t n, float cap)
     }
 }
 
-/* What a task works on. The offsets of a head's first row, and the strides from row to row, are in floats. */
+/* What a task works on. The offsets of a head's first row, and the strides from row to row, are in
+ * floats. */
 struct attention_job {
     const struct firn_call *call;
     const struct firn_attention_attrs *attrs;
@@ -99,9 +107,9 @@ struct attention_job {
     const float *bias;
     bool drops;
     struct firn_draw draw;
-    float *scratch;        /* `size` floats a thread */
+    float *scratch; /* `size` floats a thread */
     int64_t size;
-    int64_t n_blocks;      /* tasks of a head */
+    int64_t n_blocks; /* tasks of a head */
 };
 
 LANES_INLINE int64_t job_q(const struct attention_job *job, int64_t b, int64_t h, int64_t i)
@@ -116,7 +124,8 @@ LANES_INLINE int64_t job_k(const struct attention_job *job, int64_t b, int64_t h
 }
 
 /* Keys that the queries i0 .. i1 - 1 may see, of those from *first to *end. */
-LANES_INLINE void job_keys(const struct attention_job *job, int64_t i0, int64_t i1, int64_t *first, int64_t *end)
+LANES_INLINE void job_keys(const struct attention_job *job, int64_t i0, int64_t i1, int64_t *first,
+                           int64_t *end)
 {
     const int64_t last = i1 - 1 + job->n.ahead, from = i0 + job->n.ahead - job->n.window + 1;
     *end = *end > last + 1 ? last + 1 : *end;

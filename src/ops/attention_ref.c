@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Attention and its gradients in double, a query row at a time, straight from the formulas in attention.h. */
+/* Attention and its gradients in double, a query row at a time, straight from the formulas in
+ * attention.h. */
 #include "ops/attention_view.h"
 
 /* Runs a task over heads, and stores what it put into the outputs. */
-static void run(const struct firn_call *call, bool is_backward, bool over_key_heads, bool over_batch,
-                void (*task)(void *user, int index, int thread))
+static void run(const struct firn_call *call, bool is_backward, bool over_key_heads,
+                bool over_batch, void (*task)(void *user, int index, int thread))
 {
     struct view w;
     view_open(&w, call, is_backward);
@@ -39,7 +40,8 @@ static void forward_row(struct view *w, int64_t b, int64_t h, int64_t i)
         }
     for (int64_t c = 0; c < n->d && any; c++)
         y[c] /= sum;
-    w->out[1][row_at(w, b, h, i)] = any ? most + log(sum) : 0; /* never read where nothing is seen */
+    w->out[1][row_at(w, b, h, i)] =
+        any ? most + log(sum) : 0; /* never read where nothing is seen */
 }
 
 static void forward_task(void *user, int index, int thread)
@@ -103,7 +105,8 @@ static void dkv_task(void *user, int index, int thread)
     for (int64_t j = 0; j < w->n.tk; j++)
         for (int64_t h = first; h < first + w->n.group; h++)
             for (int64_t i = 0; i < w->n.tq; i++) {
-                double ds, slope, *dk = w->out[0] + k_at(w, b, h, j), *dv = w->out[1] + k_at(w, b, h, j);
+                double ds, slope, *dk = w->out[0] + k_at(w, b, h, j),
+                                  *dv = w->out[1] + k_at(w, b, h, j);
                 if (!sees(w, b, i, j))
                     continue;
                 const double pf = pair(w, b, h, i, j, &ds, &slope);

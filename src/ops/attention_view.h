@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Attention's tensors in double and the formulas of one pair of rows, for the references and the bounds. */
+/* Attention's tensors in double and the formulas of one pair of rows, for the references and the
+ * bounds. */
 #ifndef FIRN_OPS_ATTENTION_VIEW_H
 #define FIRN_OPS_ATTENTION_VIEW_H
 
@@ -72,9 +73,11 @@ static inline bool sees(const struct view *w, int64_t b, int64_t i, int64_t j)
 }
 
 /* The score of a pair, and the derivative of the soft cap there. */
-static inline double score(const struct view *w, int64_t b, int64_t h, int64_t i, int64_t j, double *slope)
+static inline double score(const struct view *w, int64_t b, int64_t h, int64_t i, int64_t j,
+                           double *slope)
 {
-    double s = (double) w->attrs->scale * dot(w->q + q_at(w, b, h, i), w->k + k_at(w, b, h, j), w->n.d);
+    double s =
+        (double) w->attrs->scale * dot(w->q + q_at(w, b, h, i), w->k + k_at(w, b, h, j), w->n.d);
     *slope = 1;
     if (w->attrs->softcap > 0) {
         const double cap = (double) w->attrs->softcap, t = tanh(s / cap);
@@ -93,11 +96,13 @@ static inline double factor(const struct view *w, int64_t b, int64_t h, int64_t 
 }
 
 /* p f and ds of a pair. */
-static inline double pair(const struct view *w, int64_t b, int64_t h, int64_t i, int64_t j, double *ds, double *slope)
+static inline double pair(const struct view *w, int64_t b, int64_t h, int64_t i, int64_t j,
+                          double *ds, double *slope)
 {
     const double *stats = w->stats + 2 * row_at(w, b, h, i);
     const double p = exp(score(w, b, h, i, j, slope) - stats[0]), f = factor(w, b, h, i, j);
-    const double dp = f != 0 ? f * dot(w->dy + q_at(w, b, h, i), w->v + k_at(w, b, h, j), w->n.d) : 0;
+    const double dp =
+        f != 0 ? f * dot(w->dy + q_at(w, b, h, i), w->v + k_at(w, b, h, j), w->n.d) : 0;
     *ds = p * (dp - stats[1]);
     return p * f;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which elements dropout keeps: Philox one element at a time for references, and in batches of blocks whose
- * rounds vectorise. */
+/* Which elements dropout keeps: Philox one element at a time for references, and in batches of
+ * blocks whose rounds vectorise. */
 #include "ops/draw.h"
 
 #include "base/rng.h"
@@ -35,8 +35,9 @@ bool firn_draw_keeps(const struct firn_draw *draw, uint64_t element)
 
 enum { BATCH = 16 }; /* blocks */
 
-/* firn_philox for BATCH blocks in a row, a block a lane; the factors of lane l go to out[4 l .. 4 l + 3]. The rounds
- * are straight code inside the loop over lanes, with the halves of a product apart: so it vectorises. */
+/* firn_philox for BATCH blocks in a row, a block a lane; the factors of lane l go to out[4 l .. 4 l
+ * + 3]. The rounds are straight code inside the loop over lanes, with the halves of a product
+ * apart: so it vectorises. */
 FIRN_SIMD static void batch(const struct firn_draw *draw, uint64_t block, float *restrict out)
 {
     const uint32_t low = (uint32_t) block, high = (uint32_t) (block >> 32);
@@ -47,8 +48,10 @@ FIRN_SIMD static void batch(const struct firn_draw *draw, uint64_t block, float 
         uint32_t c0 = low + l, c1 = high + (low + l < low), c2 = step, c3 = stream;
 #pragma GCC unroll 10
         for (uint32_t round = 0; round < 10; round++) {
-            const uint32_t high0 = (uint32_t) ((uint64_t) 0xd2511f53u * c0 >> 32), low0 = 0xd2511f53u * c0;
-            const uint32_t high1 = (uint32_t) ((uint64_t) 0xcd9e8d57u * c2 >> 32), low1 = 0xcd9e8d57u * c2;
+            const uint32_t high0 = (uint32_t) ((uint64_t) 0xd2511f53u * c0 >> 32),
+                           low0 = 0xd2511f53u * c0;
+            const uint32_t high1 = (uint32_t) ((uint64_t) 0xcd9e8d57u * c2 >> 32),
+                           low1 = 0xcd9e8d57u * c2;
             c0 = high1 ^ c1 ^ (key0 + round * 0x9e3779b9u);
             c2 = high0 ^ c3 ^ (key1 + round * 0xbb67ae85u);
             c1 = low1;
@@ -69,7 +72,8 @@ void firn_draw_factors(const struct firn_draw *draw, uint64_t first, int64_t n, 
         const uint64_t element = first + (uint64_t) done;
         if (n - done <= 4) { /* not worth a batch */
             for (; done < n; done++)
-                factors[done] = firn_draw_keeps(draw, first + (uint64_t) done) ? draw->factor : 0.0f;
+                factors[done] =
+                    firn_draw_keeps(draw, first + (uint64_t) done) ? draw->factor : 0.0f;
             break;
         }
         const int64_t skip = (int64_t) (element % 4);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The random decisions of dropout, shared by every op that drops: element e of a stream is kept or not as
- * word e % 4 of Philox block e / 4 says. shaders/include/philox.glsl makes the same decisions. */
+/* The random decisions of dropout, shared by every op that drops: element e of a stream is kept or
+ * not as word e % 4 of Philox block e / 4 says. shaders/include/philox.glsl makes the same
+ * decisions. */
 #ifndef FIRN_OPS_DRAW_H
 #define FIRN_OPS_DRAW_H
 
@@ -11,8 +12,8 @@ struct firn_draw {
     uint64_t seed;
     uint64_t first_block; /* micro-batch * 2^40: a micro-batch draws fewer than 2^42 elements */
     uint32_t stream, step;
-    uint32_t below;       /* dropped when the word's upper 24 bits are below it */
-    float factor;         /* of what is kept: 1 / (1 - p) */
+    uint32_t below; /* dropped when the word's upper 24 bits are below it */
+    float factor;   /* of what is kept: 1 / (1 - p) */
 };
 
 /* rng: seed low, seed high, step, micro-batch. 0 <= p < 1. */

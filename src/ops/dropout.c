@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Dropout: zeroes elements with probability p and scales the rest (Srivastava et al. 2014, inverted form). The
- * decisions are a function of (rng, stream, element), so the backward pass makes them again. */
+/* Dropout: zeroes elements with probability p and scales the rest (Srivastava et al. 2014, inverted
+ * form). The decisions are a function of (rng, stream, element), so the backward pass makes them
+ * again. */
 #include "ops/draw.h"
 #include "ops/ops.h"
 
@@ -56,7 +57,8 @@ static void dropout_cpu(const struct firn_call *call)
     firn_over(call->pool, firn_count(&call->out[0]), 8192, body, (void *) call);
 }
 
-static void dropout_grad(struct firn_graph *g, const struct firn_node *n, const firn_val *dy, firn_val *dx)
+static void dropout_grad(struct firn_graph *g, const struct firn_node *n, const firn_val *dy,
+                         firn_val *dx)
 {
     const struct dropout_attrs *attrs = n->attrs;
     if (firn_wants(g, n->in[0]))
@@ -78,13 +80,18 @@ static void setup(const struct firn_call *call, const struct firn_limits *limits
 
 static const struct firn_kernel kernels[] = { { "dropout", "dropout", .setup = setup }, { NULL } };
 
-static const struct dropout_attrs tenth = { 0.1f, 7 }, half = { 0.5f, 0 }, most = { 0.9375f, 0xffffffffu };
+static const struct dropout_attrs tenth = { 0.1f, 7 }, half = { 0.5f, 0 },
+                                  most = { 0.9375f, 0xffffffffu };
 static const struct firn_case cases[] = {
     { .in = { FIRN_DIMS(1), FIRN_DIMS(4) }, &half, .below = { 0, 1000 } },
     { .in = { FIRN_DIMS(3, 31), FIRN_DIMS(4) }, &tenth, .below = { 0, 1 << 30 } },
     { .in = { FIRN_DIMS(0, 5), FIRN_DIMS(4) }, &tenth, .below = { 0, 9 } },
     { .in = { FIRN_DIMS(1, 1027), FIRN_DIMS(4) }, &most, .below = { 0, 9 }, .no_grad = true },
-    { .in = { FIRN_DIMS(33, 257), FIRN_DIMS(4) }, &half, .below = { 0, 1 << 30 }, .scale = 1e20f, .no_grad = true },
+    { .in = { FIRN_DIMS(33, 257), FIRN_DIMS(4) },
+      &half,
+      .below = { 0, 1 << 30 },
+      .scale = 1e20f,
+      .no_grad = true },
 };
 
 static const struct firn_op dropout = {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rotary positions from a table of cosines and sines. The gradient is the transposed rotation: the same op with
- * the sines negated. A position outside the table leaves its row as it is. */
+/* Rotary positions from a table of cosines and sines. The gradient is the transposed rotation: the
+ * same op with the sines negated. A position outside the table leaves its row as it is. */
 #include "base/simd.h"
 #include "ops/ops.h"
 
@@ -18,13 +18,15 @@ static bool rope_shape(struct firn_infer *s)
         return false;
     const int64_t cols = firn_cols(&s->in[0]);
     if (attrs->n_heads < 1 || cols % attrs->n_heads != 0 || cols / attrs->n_heads % 2 != 0)
-        return firn_infer_fail(s, "a width of %lld is not %d heads of an even size", (long long) cols,
-                               attrs->n_heads);
+        return firn_infer_fail(s, "a width of %lld is not %d heads of an even size",
+                               (long long) cols, attrs->n_heads);
     if (firn_cols(&s->in[2]) != cols / attrs->n_heads)
         return firn_infer_fail(s, "the head size is %lld, the table %s",
-                               (long long) (cols / attrs->n_heads), FIRN_SHAPE_STR(&s->in[2].shape));
+                               (long long) (cols / attrs->n_heads),
+                               FIRN_SHAPE_STR(&s->in[2].shape));
     if (s->in[1].shape.dim[0] != s->in[0].shape.dim[0])
-        return firn_infer_fail(s, "%lld rows have %lld positions", (long long) s->in[0].shape.dim[0],
+        return firn_infer_fail(s, "%lld rows have %lld positions",
+                               (long long) s->in[0].shape.dim[0],
                                (long long) s->in[1].shape.dim[0]);
     s->out[0] = s->in[0];
     return true;
@@ -42,7 +44,8 @@ static void rope_ref(const struct firn_call *call)
         for (int64_t c = 0; c < cols; c++) {
             const int64_t k = c % d % half;
             const double cosine = known ? table[pos[m] * d + k] : 1;
-            const double sine = known ? table[pos[m] * d + half + k] * (attrs->inverse ? -1 : 1) : 0;
+            const double sine =
+                known ? table[pos[m] * d + half + k] * (attrs->inverse ? -1 : 1) : 0;
             y[m * cols + c] = c % d < half
                                   ? x[m * cols + c] * cosine - x[m * cols + c + half] * sine
                                   : x[m * cols + c] * cosine + x[m * cols + c - half] * sine;
@@ -89,7 +92,8 @@ static void rope_cpu(const struct firn_call *call)
 
 static const struct firn_op rope;
 
-static void rope_grad(struct firn_graph *g, const struct firn_node *n, const firn_val *dy, firn_val *dx)
+static void rope_grad(struct firn_graph *g, const struct firn_node *n, const firn_val *dy,
+                      firn_val *dx)
 {
     struct rope_attrs attrs = *(const struct rope_attrs *) n->attrs;
     attrs.inverse = !attrs.inverse;
@@ -113,7 +117,8 @@ static void setup(const struct firn_call *call, const struct firn_limits *limits
 
 static const struct firn_kernel kernels[] = { { "rope", "rope", .setup = setup }, { NULL } };
 
-/* Two products and their sum, in any of the orders that contraction allows: (|a cos| + |b sin|) 2 u. */
+/* Two products and their sum, in any of the orders that contraction allows: (|a cos| + |b sin|) 2
+ * u. */
 static void rope_bound(const struct firn_call *call, int out, double *bound)
 {
     const struct rope_attrs *attrs = call->attrs;
@@ -127,7 +132,8 @@ static void rope_bound(const struct firn_call *call, int out, double *bound)
             const int64_t k = c % d % half, other = c % d < half ? c + half : c - half;
             const double cosine = known ? table[pos[m] * d + k] : 0;
             const double sine = known ? table[pos[m] * d + half + k] : 0;
-            bound[m * cols + c] = 0x1p-22 * (fabs(x[m * cols + c] * cosine) + fabs(x[m * cols + other] * sine));
+            bound[m * cols + c] =
+                0x1p-22 * (fabs(x[m * cols + c] * cosine) + fabs(x[m * cols + other] * sine));
         }
     }
     firn_ref_free(x);
@@ -140,7 +146,10 @@ static const struct firn_case cases[] = {
     { .in = { FIRN_DIMS(5, 18), FIRN_DIMS(5), FIRN_DIMS(7, 6) }, &three, .below = { 0, 7 } },
     { .in = { FIRN_DIMS(5, 42), FIRN_DIMS(5), FIRN_DIMS(4, 14) }, &back, .below = { 0, 6 } },
     { .in = { FIRN_DIMS(0, 8), FIRN_DIMS(0), FIRN_DIMS(3, 8) }, &one },
-    { .in = { FIRN_DIMS(33, 256), FIRN_DIMS(33), FIRN_DIMS(65, 64) }, &four, .below = { 0, 65 }, .no_grad = true },
+    { .in = { FIRN_DIMS(33, 256), FIRN_DIMS(33), FIRN_DIMS(65, 64) },
+      &four,
+      .below = { 0, 65 },
+      .no_grad = true },
 };
 
 static const struct firn_op rope = {

@@ -20,10 +20,15 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-/* PEFT writes these besides: unused originals of saved modules, a second name of their biases. */
-static bool is_surplus(const char *name)
+/* PEFT writes these besides: unused originals of saved modules, and second names of biases (of saved modules, and of the
+ * output layer of masked language models). */
+static bool is_surplus(const struct firn_adapter *a, const char *name)
 {
-    return strstr(name, ".original_module.") != NULL || strstr(name, ".modules_to_save.") != NULL;
+    static const char tied[] = ".decoder.bias";
+    const int cut = (int) (strlen(name) - (sizeof tied - 1));
+    if (strstr(name, ".original_module.") != NULL || strstr(name, ".modules_to_save.") != NULL)
+        return true;
+    return ends_with(name, tied) && firn_params_find(&a->params, FIRN_STR("%.*s.bias", cut, name)) != NULL;
 }
 
 /* With embeddings among the targets PEFT saves the table itself too; it must be the base's. */
@@ -37,6 +42,8 @@ static firn_status check_table(const struct firn_model *m, const struct firn_nam
         return FIRN_OK;
     const char *path = FIRN_STR("%.*s.weight", (int) (n - cut), t->name + sizeof before - 1);
     const struct firn_tensor *base = firn_weights_find(&m->weights, m->arch->prefix, path, NULL);
+    if (base == NULL && m->config.tie_embeddings)
+        base = firn_weights_find(&m->weights, m->arch->prefix, m->arch->table, NULL);
     bool same = base != NULL && firn_shape_eq(&base->shape, &t->tensor.shape) && firn_dtype_is_float(t->tensor.dtype) &&
                 firn_dtype_is_float(base->dtype);
     float ours[256], theirs[256];
@@ -59,7 +66,7 @@ static firn_status check_surplus(const struct firn_adapter *a, const struct firn
     for (size_t i = 0; i < file->count; i++) {
         const struct firn_named_tensor *t = &file->tensors[i];
         bool is_table;
-        if (firn_params_find(&a->params, t->name) != NULL || is_surplus(t->name))
+        if (firn_params_find(&a->params, t->name) != NULL || is_surplus(a, t->name))
             continue;
         const firn_status status = check_table(m, t, file->path, &is_table, err);
         if (status)

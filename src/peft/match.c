@@ -251,11 +251,11 @@ double firn_numbers_find(const struct firn_numbers *numbers, const char *path, d
     return fallback;
 }
 
-bool firn_is_inside(const char *path, const char *name)
+bool firn_is_saved(const char *path, const char *name)
 {
     const size_t n = strlen(name);
     for (const char *at = n > 0 ? strstr(path, name) : NULL; at != NULL; at = strstr(at + 1, name))
-        if ((at == path || at[-1] == '.') && (at[n] == '.' || at[n] == '\0'))
+        if (at[n] == '.' || at[n] == '\0')
             return true;
     return false;
 }

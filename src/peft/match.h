@@ -49,7 +49,8 @@ firn_status firn_numbers_open(struct firn_numbers *numbers, const json_t *map, b
 void firn_numbers_close(struct firn_numbers *numbers);
 double firn_numbers_find(const struct firn_numbers *numbers, const char *path, double fallback);
 
-/* True when `path` is the module `name` or lies inside it: name's words stand in path, whole. */
-bool firn_is_inside(const char *path, const char *name);
+/* modules_to_save: true when `path`, or a module that it lies in, ends with `name`. As in PEFT any end will do, so that
+ * "classifier" saves DistilBERT's pre_classifier too. */
+bool firn_is_saved(const char *path, const char *name);
 
 #endif

@@ -190,7 +190,7 @@ static void split_piece(const struct firn_added *a, const struct firn_trie *trie
             begin = before;
         }
         if (begin < done && token->left)
-            begin = done < end ? done : end; // the token before took the spaces
+            begin = done; // the token before took the spaces
         while (token->right && end < piece->end && firn_is_space(firn_utf8_get(s + end)))
             end += firn_utf8_size(s[end]);
         if (done < begin)

@@ -258,6 +258,15 @@ void firn_rewrite_keep(struct firn_text *t, uint32_t to)
     t->at = to;
 }
 
+void firn_rewrite_put_run(struct firn_text *t, uint32_t from, uint32_t to)
+{
+    if (t->at == from && to <= t->stop)
+        firn_rewrite_keep(t, to);
+    else
+        for (; from < to; from += firn_utf8_size(t->bytes[from]))
+            firn_rewrite_put(t, firn_utf8_get(t->bytes + from), 0);
+}
+
 void firn_rewrite_skip(struct firn_text *t, uint32_t to)
 {
     t->at = to;

@@ -72,6 +72,8 @@ void firn_rewrite_begin(struct firn_text *t);
 void firn_rewrite_open(struct firn_text *t, const struct firn_piece *piece, size_t n_removed);
 void firn_rewrite_open_whole(struct firn_text *t, const struct firn_piece *piece);
 void firn_rewrite_put(struct firn_text *t, uint32_t c, int change);
+/* The same as a put with change 0 of each code point of the text from `from` to `to`. */
+void firn_rewrite_put_run(struct firn_text *t, uint32_t from, uint32_t to);
 void firn_rewrite_keep(struct firn_text *t, uint32_t to);
 void firn_rewrite_skip(struct firn_text *t, uint32_t to);
 void firn_rewrite_close(struct firn_text *t);

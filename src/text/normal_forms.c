@@ -73,11 +73,12 @@ static void sort_marks(struct firn_changes *list, size_t first)
     }
 }
 
-static void decompose(const struct firn_text *t, const struct firn_piece *piece,
-                      bool is_compatible, struct firn_changes *list)
+static void decompose(const struct firn_text *t, uint32_t begin, uint32_t end, bool is_compatible,
+                      struct firn_changes *list)
 {
     size_t pending = 0; // where the marks that are not yet in order begin
-    for (uint32_t i = piece->begin; i < piece->end && !list->failed;) {
+    list->n = 0;
+    for (uint32_t i = begin; i < end && !list->failed;) {
         uint32_t out[FIRN_DECOMPOSED_MAX];
         const unsigned n = firn_decompose(firn_utf8_get(t->bytes + i), is_compatible, out);
         for (unsigned k = 0; k < n; k++) {
@@ -128,12 +129,26 @@ static void compose(struct firn_changes *list)
 void firn_normal_form(enum firn_normal_form form, struct firn_text *t,
                       const struct firn_piece *piece, struct firn_changes *work)
 {
-    work->n = 0;
-    decompose(t, piece, form == FIRN_NFKC || form == FIRN_NFKD, work);
-    if (form == FIRN_NFC || form == FIRN_NFKC)
-        compose(work);
+    const uint8_t *s = t->bytes;
     firn_rewrite_open(t, piece, 0);
-    for (size_t i = 0; i < work->n; i++)
-        firn_rewrite_put(t, work->items[i].c, work->items[i].change);
+    for (uint32_t i = piece->begin; i < piece->end && !work->failed;) {
+        // ASCII that is followed by ASCII stays as it is, whatever is around it
+        uint32_t end = i;
+        while (end < piece->end && s[end] < 0x80 && (end + 1 == piece->end || s[end + 1] < 0x80))
+            end++;
+        firn_rewrite_put_run(t, i, end);
+        i = end;
+        if (i == piece->end)
+            break;
+        do
+            end++;
+        while (end < piece->end && s[end] >= 0x80);
+        decompose(t, i, end, form == FIRN_NFKC || form == FIRN_NFKD, work);
+        if (form == FIRN_NFC || form == FIRN_NFKC)
+            compose(work);
+        for (size_t k = 0; k < work->n; k++)
+            firn_rewrite_put(t, work->items[k].c, work->items[k].change);
+        i = end;
+    }
     firn_rewrite_close(t);
 }

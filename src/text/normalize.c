@@ -163,14 +163,20 @@ static void filter(struct firn_text *t, const struct firn_piece *piece, bool (*k
     for (; i < piece->end && !keep(firn_utf8_get(t->bytes + i)); n_removed++)
         i += firn_utf8_size(t->bytes[i]);
     firn_rewrite_open(t, piece, i < piece->end ? n_removed : 0);
+    uint32_t run = i; // of code points that stay as they are
     while (i < piece->end) {
-        const uint32_t c = firn_utf8_get(t->bytes + i);
+        const uint32_t at = i, c = firn_utf8_get(t->bytes + i), mapped = map == NULL ? c : map(c);
         i += firn_utf8_size(t->bytes[i]);
         int n = 0;
         for (; i < piece->end && !keep(firn_utf8_get(t->bytes + i)); n++)
             i += firn_utf8_size(t->bytes[i]);
-        firn_rewrite_put(t, map == NULL ? c : map(c), -n);
+        if (n == 0 && mapped == c)
+            continue;
+        firn_rewrite_put_run(t, run, at);
+        firn_rewrite_put(t, mapped, -n);
+        run = i;
     }
+    firn_rewrite_put_run(t, run, i);
     firn_rewrite_close(t);
 }
 
@@ -212,29 +218,40 @@ static uint32_t nmt_space(uint32_t c)
 static void chinese(struct firn_text *t, const struct firn_piece *piece)
 {
     firn_rewrite_open(t, piece, 0);
-    for (uint32_t i = piece->begin; i < piece->end; i += firn_utf8_size(t->bytes[i])) {
+    uint32_t run = piece->begin, i = run;
+    for (uint32_t next; i < piece->end; i = next) {
+        next = i + firn_utf8_size(t->bytes[i]);
         const uint32_t c = firn_utf8_get(t->bytes + i);
-        if (firn_is_chinese(c)) {
-            firn_rewrite_put(t, ' ', 0);
-            firn_rewrite_put(t, c, 1);
-            firn_rewrite_put(t, ' ', 1);
-        } else {
-            firn_rewrite_put(t, c, 0);
-        }
+        if (!firn_is_chinese(c))
+            continue;
+        firn_rewrite_put_run(t, run, i);
+        firn_rewrite_put(t, ' ', 0);
+        firn_rewrite_put(t, c, 1);
+        firn_rewrite_put(t, ' ', 1);
+        run = next;
     }
+    firn_rewrite_put_run(t, run, i);
     firn_rewrite_close(t);
 }
 
 static void lowercase(struct firn_text *t, const struct firn_piece *piece)
 {
     firn_rewrite_open(t, piece, 0);
-    for (uint32_t i = piece->begin; i < piece->end; i += firn_utf8_size(t->bytes[i])) {
+    uint32_t run = piece->begin, i = run;
+    for (uint32_t next; i < piece->end; i = next) {
+        next = i + firn_utf8_size(t->bytes[i]);
         uint32_t lower[2];
-        const unsigned n = firn_lower(firn_utf8_get(t->bytes + i), lower);
+        const uint32_t c = firn_utf8_get(t->bytes + i);
+        const unsigned n = firn_lower(c, lower);
+        if (n == 1 && lower[0] == c)
+            continue;
+        firn_rewrite_put_run(t, run, i);
         firn_rewrite_put(t, lower[0], 0);
         if (n > 1)
             firn_rewrite_put(t, lower[1], 1);
+        run = next;
     }
+    firn_rewrite_put_run(t, run, i);
     firn_rewrite_close(t);
 }
 
@@ -255,8 +272,7 @@ static void strip(const struct firn_normal_stage *stage, struct firn_text *t,
         end = last;
     }
     firn_rewrite_open(t, piece, n_removed);
-    for (uint32_t i = begin; i < end; i += firn_utf8_size(t->bytes[i]))
-        firn_rewrite_put(t, firn_utf8_get(t->bytes + i), 0);
+    firn_rewrite_put_run(t, begin, end);
     firn_rewrite_close(t);
 }
 

@@ -2,6 +2,7 @@
 /* BERT (Devlin et al. 2018): post-norm encoder with learned positions and token types. */
 #include "model/model.h"
 
+#define TABLE "bert.embeddings.word_embeddings.weight"
 #define AT(field) offsetof(struct firn_config, field)
 // clang-format off
 static const struct firn_option keys[] = {
@@ -149,9 +150,14 @@ static struct firn_head masked_head(struct firn_build *b, firn_val x)
     x = firn_activate(b->g, (enum firn_activation) c->activation, x);
     x = firn_layer_norm_at(b, "LayerNorm", x);
     firn_pop_scope(b);
-    return firn_output_layer(b, "cls.predictions.decoder",
-                             c->tie_embeddings ? "bert.embeddings.word_embeddings.weight" : NULL, x, c->vocabulary,
-                             "cls.predictions.bias");
+    if (c->tie_embeddings)
+        return firn_output_layer(b, "cls.predictions.decoder", TABLE, x, c->vocabulary, "cls.predictions.bias");
+    /* an untied decoder has a bias of its own, which older files hold under the shared name */
+    const bool is_own = firn_weights_find(&b->model->weights, "bert", "cls.predictions.decoder.bias", NULL) != NULL;
+    if (is_own)
+        b->counts.base += c->vocabulary; /* the shared one stays in the class, unused */
+    return firn_output_layer(b, "cls.predictions.decoder", NULL, x, c->vocabulary,
+                             is_own ? "cls.predictions.decoder.bias" : "cls.predictions.bias");
 }
 
 static struct firn_head embedding_head(struct firn_build *b, firn_val x)
@@ -165,6 +171,7 @@ const struct firn_arch firn_arch_bert = {
     .name = "bert",
     .model_type = "bert",
     .prefix = "bert",
+    .table = TABLE,
     .keys = keys,
     .only = only,
     .targets = targets,

@@ -2,6 +2,7 @@
 /* Llama 2 and 3 (Touvron et al. 2023): pre-norm decoder, rotary positions, grouped heads, gated feed-forward. */
 #include "model/model.h"
 
+#define TABLE "model.embed_tokens.weight"
 #define AT(field) offsetof(struct firn_config, field)
 // clang-format off
 static const struct firn_option keys[] = {
@@ -113,8 +114,7 @@ static struct firn_head sequence_head(struct firn_build *b, firn_val x)
 static struct firn_head causal_head(struct firn_build *b, firn_val x)
 {
     const struct firn_config *c = &b->model->config;
-    return firn_output_layer(b, "lm_head", c->tie_embeddings ? "model.embed_tokens.weight" : NULL, x, c->vocabulary,
-                             NULL);
+    return firn_output_layer(b, "lm_head", c->tie_embeddings ? TABLE : NULL, x, c->vocabulary, NULL);
 }
 
 static const char *const targets[] = { "q_proj", "v_proj", NULL };
@@ -123,6 +123,7 @@ const struct firn_arch firn_arch_llama = {
     .name = "llama",
     .model_type = "llama",
     .prefix = "model",
+    .table = TABLE,
     .keys = keys,
     .only = only,
     .targets = targets,

@@ -172,7 +172,7 @@ static bool copies(const void *settings, const struct firn_site *s)
 {
     const struct lora *l = settings;
     for (size_t i = 0; i < json_array_size(l->modules_to_save); i++)
-        if (firn_is_inside(s->path, json_string_value(json_array_get(l->modules_to_save, i))))
+        if (firn_is_saved(s->path, json_string_value(json_array_get(l->modules_to_save, i))))
             return true;
     return false;
 }

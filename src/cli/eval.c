@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `firn eval`: metrics of a model, with or without its adapter, on a data file. */
+#include "cli/command.h"
+#include "train/evaluate.h"
+#include "train/task.h"
+
+#include <math.h>
+#include <stdio.h>
+
+struct flags {
+    char *device, *adapter, *data;
+    bool json;
+};
+
+#define AT(field) offsetof(struct flags, field)
+static const struct firn_option flags[] = {
+    { "device", .type = FIRN_OPTION_TEXT, .offset = AT(device), .unit = "DEVICE",
+      .help = "takes the place of the recipe's device" },
+    { "adapter", .type = FIRN_OPTION_TEXT, .offset = AT(adapter), .unit = "DIR",
+      .help = "the adapter; without one the untrained start is evaluated" },
+    { "data", .type = FIRN_OPTION_TEXT, .offset = AT(data), .unit = "FILE",
+      .help = "the examples; else the recipe's data.test, else data.validation" },
+    FIRN_FLAG_JSON(json),
+    { NULL },
+};
+
+static const char *data_file(const struct flags *f, const struct firn_recipe *r)
+{
+    return f->data != NULL ? f->data : r->data.test != NULL ? r->data.test : r->data.validation;
+}
+
+static void print_metrics(const struct firn_metrics *m, bool json)
+{
+    if (json) {
+        json_t *o = firn_metrics_json(m);
+        json_dumpf(o, stdout, JSON_INDENT(2));
+        printf("\n");
+        json_decref(o);
+        return;
+    }
+    printf("examples             %llu\nloss                 %.6f\n", (unsigned long long) m->examples, m->loss);
+    if (isfinite(m->perplexity))
+        printf("perplexity           %.4f\n", m->perplexity);
+    if (isfinite(m->accuracy))
+        printf("accuracy             %.4f\nmacro F1             %.4f\n", m->accuracy, m->f1);
+    if (isfinite(m->mean_error))
+        printf("mean absolute error  %.6f\n", m->mean_error);
+}
+
+static firn_status evaluate(const struct flags *f, const struct firn_recipe *r, struct firn_error *err)
+{
+    struct firn_table train = { 0 }, table = { 0 };
+    struct firn_task_setup task = { 0 };
+    struct firn_dataset data = { 0 };
+    struct firn_session session = { 0 };
+    struct firn_session_params params;
+    struct firn_dataset_params p;
+    struct firn_metrics metrics;
+    const char *file = data_file(f, r);
+    if (file == NULL)
+        return firn_fail(err, FIRN_ERR_USAGE, .file = r->path, .key = "data.test",
+                         .what = "no data to evaluate on; set it or give --data");
+    firn_status status = firn_table_load(&train, r->data.train, err);
+    if (status == FIRN_OK)
+        status = firn_table_load(&table, file, err);
+    if (status == FIRN_OK)
+        status = firn_task_open(&task, r, &train, err);
+    if (status == FIRN_OK) {
+        firn_task_dataset_params(&task, &p);
+        firn_task_session_params(&task, r, &params);
+        params.log = firn_stderr_log;
+        params.adapter = f->adapter;
+        status = firn_session_open(&session, &params, err);
+    }
+    if (status == FIRN_OK && p.max_length > session.model.config.max_positions)
+        p.max_length = (uint32_t) session.model.config.max_positions;
+    if (status == FIRN_OK)
+        status = firn_dataset_make(&data, &table, &p, err);
+    if (status == FIRN_OK && f->adapter == NULL)
+        status = firn_adapter_init(&session.adapter, &session.model, (uint64_t) r->train.seed, session.flat, err);
+    if (status == FIRN_OK)
+        status = firn_session_push(&session, "params", session.flat, err);
+    if (status == FIRN_OK)
+        status = firn_evaluate(&session, &data, &p, (uint32_t) r->train.eval_batch_size,
+                               (uint32_t) r->train.pad_to_multiple_of, &metrics, NULL, NULL, err);
+    if (status == FIRN_OK)
+        print_metrics(&metrics, f->json);
+    firn_session_close(&session);
+    firn_dataset_free(&data);
+    firn_task_close(&task);
+    firn_table_free(&train);
+    firn_table_free(&table);
+    return status;
+}
+
+static firn_status run(const struct firn_args *args, struct firn_error *err)
+{
+    const struct flags *f = args->values;
+    struct firn_recipe recipe;
+    firn_status status = firn_recipe_load(&recipe, args->words[0], args->words + 1, args->n_words - 1, err);
+    if (status)
+        return status;
+    if (f->device != NULL)
+        status = firn_option_set(firn_option_find(firn_recipe_top, "device"), f->device, "eval", "--", &recipe, err);
+    if (status == FIRN_OK)
+        status = evaluate(f, &recipe, err);
+    firn_recipe_free(&recipe);
+    return status;
+}
+
+const struct firn_command firn_command_eval = {
+    .name = "eval",
+    .words = "RECIPE [section.key=value ...]",
+    .min_words = 1,
+    .max_words = 1000,
+    .summary = "measures a model with an adapter on a data file",
+    .text = "Prints loss, and as the task has them perplexity, accuracy, macro F1 or mean absolute error.",
+    .flags = flags,
+    .values_size = sizeof(struct flags),
+    .has_recipe = true,
+    .run = run,
+};

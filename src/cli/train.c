@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `firn train`: a progress line on a terminal, plain lines in a pipe. */
+#include "cli/command.h"
+#include "train/trainer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+struct flags {
+    char *device;
+    bool resume, overwrite, json;
+};
+
+#define AT(field) offsetof(struct flags, field)
+static const struct firn_option flags[] = {
+    { "device", .type = FIRN_OPTION_TEXT, .offset = AT(device), .unit = "DEVICE",
+      .help = "takes the place of the recipe's device" },
+    { "resume", .type = FIRN_OPTION_BOOL, .offset = AT(resume),
+      .help = "go on from the newest whole checkpoint; start at step 0 where there is none" },
+    { "overwrite", .type = FIRN_OPTION_BOOL, .offset = AT(overwrite),
+      .help = "start anew in an output directory that holds a run" },
+    { "json", .type = FIRN_OPTION_BOOL, .offset = AT(json), .help = "progress as JSON lines" },
+    { NULL },
+};
+
+static volatile sig_atomic_t stop;
+
+/* The first signal asks for a checkpoint; a second one ends the program as usual. */
+static void on_signal(int number)
+{
+    stop = 1;
+    signal(number, SIG_DFL);
+}
+
+struct screen {
+    bool is_terminal, json;
+    int shown; /* columns of the line on the terminal */
+};
+
+static int columns(void)
+{
+    struct winsize size;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
+}
+
+static void clear_line(struct screen *s)
+{
+    if (s->shown > 0)
+        fprintf(stderr, "\r%*s\r", s->shown, "");
+    s->shown = 0;
+}
+
+static double peak_mib(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (double) usage.ru_maxrss / 1024 : 0;
+}
+
+static void duration(double seconds, char *text, size_t size)
+{
+    const long s = seconds > 0 && seconds < 1e8 ? (long) seconds : 0;
+    if (s >= 3600)
+        snprintf(text, size, "%ldh%02ldm", s / 3600, s / 60 % 60);
+    else
+        snprintf(text, size, "%ldm%02lds", s / 60, s % 60);
+}
+
+static void show_metrics(struct screen *s, const struct firn_progress *p)
+{
+    clear_line(s);
+    if (s->json) {
+        json_t *o = firn_metrics_json(p->metrics);
+        json_object_set_new(o, "step", json_integer(p->step));
+        json_dumpf(o, stdout, JSON_COMPACT);
+        printf("\n");
+        json_decref(o);
+    } else if (isfinite(p->metrics->accuracy)) {
+        printf("step %lld: validation loss %.4f, accuracy %.2f %%\n", (long long) p->step, p->metrics->loss,
+               100 * p->metrics->accuracy);
+    } else {
+        printf("step %lld: validation loss %.4f\n", (long long) p->step, p->metrics->loss);
+    }
+    fflush(stdout);
+}
+
+static void on_progress(void *user, const struct firn_progress *p)
+{
+    struct screen *s = user;
+    char left[32], line[200];
+    if (p->metrics != NULL) {
+        show_metrics(s, p);
+        return;
+    }
+    if (s->json) {
+        if (p->is_logged)
+            printf("{\"step\": %lld, \"total\": %lld, \"loss\": %.6g, \"learning_rate\": %.6g, \"tokens_per_second\": %.1f}\n",
+                   (long long) p->step, (long long) p->total, p->loss, p->rate, p->tokens_per_second);
+        fflush(stdout);
+        return;
+    }
+    duration(p->seconds_left, left, sizeof left);
+    if (s->is_terminal) {
+        enum { WIDTH = 20 };
+        char bar[WIDTH + 1];
+        const int filled = (int) (WIDTH * p->step / (p->total > 0 ? p->total : 1));
+        memset(bar, ' ', WIDTH);
+        memset(bar, '#', (size_t) filled);
+        bar[WIDTH] = '\0';
+        const int n = snprintf(line, sizeof line, "[%s] %lld/%lld loss %.4f, %.0f tokens/s, %s left, %.0f MiB", bar,
+                               (long long) p->step, (long long) p->total, p->loss, p->tokens_per_second, left, peak_mib());
+        const int width = columns() - 1;
+        line[n < width ? n : width] = '\0';
+        fprintf(stderr, "\r%s%*s", line, s->shown > (int) strlen(line) ? s->shown - (int) strlen(line) : 0, "");
+        s->shown = (int) strlen(line);
+        if (p->step == p->total)
+            clear_line(s);
+        fflush(stderr);
+    } else if (p->is_logged) {
+        printf("step %lld/%lld epoch %.2f loss %.4f rate %.3g, %.0f tokens/s, %s left, %.0f MiB\n", (long long) p->step,
+               (long long) p->total, p->epoch, p->loss, p->rate, p->tokens_per_second, left, peak_mib());
+        fflush(stdout);
+    }
+}
+
+static firn_status run(const struct firn_args *args, struct firn_error *err)
+{
+    const struct flags *f = args->values;
+    struct firn_recipe recipe;
+    firn_status status = firn_recipe_load(&recipe, args->words[0], args->words + 1, args->n_words - 1, err);
+    if (status)
+        return status;
+    if (f->device != NULL)
+        status = firn_option_set(firn_option_find(firn_recipe_top, "device"), f->device, "train", "--", &recipe, err);
+    struct screen screen = { .is_terminal = isatty(STDERR_FILENO) && isatty(STDOUT_FILENO), .json = f->json };
+    const struct firn_train_params params = { .resume = f->resume, .overwrite = f->overwrite, .log = firn_stderr_log,
+                                              .progress = on_progress, .user = &screen, .stop = &stop };
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
+    if (status == FIRN_OK)
+        status = firn_train(&recipe, &params, err);
+    clear_line(&screen);
+    if (status == FIRN_OK && !f->json)
+        printf("adapter: %s/adapter\n", recipe.output);
+    firn_recipe_free(&recipe);
+    return status;
+}
+
+const struct firn_command firn_command_train = {
+    .name = "train",
+    .words = "RECIPE [section.key=value ...]",
+    .min_words = 1,
+    .max_words = 1000,
+    .summary = "fine-tunes a model as a recipe says",
+    .text = "Trains, evaluates, and leaves in the recipe's output: adapter/ (files that Hugging Face PEFT loads), checkpoints/,\n"
+            "log.jsonl, report.html and the effective recipe.yaml. SIGINT or SIGTERM: a checkpoint is saved and the exit code\n"
+            "is 3; --resume goes on and ends with the same bytes.",
+    .flags = flags,
+    .values_size = sizeof(struct flags),
+    .has_recipe = true,
+    .run = run,
+};

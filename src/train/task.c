@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tokenizer, labels and problem of a task. */
+#include "train/task.h"
+
+#include "base/file.h"
+#include "base/str.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const enum firn_task tasks[] = { FIRN_TASK_SEQ_CLS, FIRN_TASK_TOKEN_CLS, FIRN_TASK_MASKED_LM,
+                                        FIRN_TASK_CAUSAL_LM, FIRN_TASK_SEQ2SEQ_LM };
+
+static bool classifies(const struct firn_task_setup *t)
+{
+    return t->task == FIRN_TASK_SEQ_CLS || t->task == FIRN_TASK_TOKEN_CLS;
+}
+
+firn_status firn_task_open(struct firn_task_setup *t, const struct firn_recipe *r, const struct firn_table *train,
+                           struct firn_error *err)
+{
+    memset(t, 0, sizeof *t);
+    t->task = tasks[r->task];
+    t->columns = r->data;
+    t->max_length = (uint32_t) r->train.max_length;
+    if (t->task == FIRN_TASK_SEQ2SEQ_LM)
+        return firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = r->path, .key = "task", .what = "seq2seq_lm is not there yet");
+    firn_status status = firn_tokenizer_open(&t->tokenizer, r->model, err);
+    if (status == FIRN_OK && t->task == FIRN_TASK_SEQ_CLS)
+        status = firn_problem_of(train, r->data.label, r->data.problem_type, &t->problem, err);
+    if (status == FIRN_OK && classifies(t) && t->problem != FIRN_REGRESSION)
+        status = firn_labels_collect(&t->labels, train, r->data.label, err);
+    if (status)
+        firn_task_close(t);
+    return status;
+}
+
+static char *text_of(const json_t *o, const char *key)
+{
+    return firn_strdup(json_string_value(json_object_get(o, key)));
+}
+
+firn_status firn_task_open_adapter(struct firn_task_setup *t, const char *model, const char *adapter,
+                                   struct firn_error *err)
+{
+    char *path = firn_path_join(adapter, "firn.json");
+    json_t *o = NULL;
+    memset(t, 0, sizeof *t);
+    firn_status status = path == NULL ? firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a path") : FIRN_OK;
+    if (status == FIRN_OK && !firn_path_exists(path))
+        status = firn_fail(err, FIRN_ERR_IO, .file = adapter, .expected = "an adapter that firn trained (firn.json)",
+                           .got = firn_path_is_dir(adapter) ? "none in this directory" : "no such directory");
+    if (status == FIRN_OK)
+        status = firn_json_load(path, &o, err);
+    if (status == FIRN_OK) {
+        const char *task = json_string_value(json_object_get(o, "task"));
+        const char *problem = json_string_value(json_object_get(o, "problem_type"));
+        bool found = false;
+        for (int i = 0; i < FIRN_TASK_COUNT && task != NULL; i++)
+            if (firn_task_words[i] != NULL && strcmp(firn_task_words[i], task) == 0) {
+                t->task = (enum firn_task) i;
+                found = true;
+            }
+        for (int i = 0; i < 3 && problem != NULL; i++)
+            if (strcmp(firn_problem_words[i], problem) == 0)
+                t->problem = (enum firn_problem) i;
+        const json_int_t length = json_integer_value(json_object_get(o, "max_length"));
+        t->max_length = length > 0 && length < 1 << 24 ? (uint32_t) length : 512;
+        t->text = text_of(o, "text");
+        t->text_pair = text_of(o, "text_pair");
+        t->columns = (struct firn_recipe_data){ .text = t->text, .text_pair = t->text_pair, .label = "label" };
+        if (!found || t->text == NULL)
+            status = firn_fail(err, FIRN_ERR_FORMAT, .file = path, .key = "task, text", .expected = "a task and a column",
+                               .got = "something else");
+    }
+    if (status == FIRN_OK)
+        status = firn_labels_from_json(&t->labels, json_object_get(o, "labels"), err);
+    if (status == FIRN_OK)
+        status = firn_tokenizer_open(&t->tokenizer, model, err);
+    json_decref(o);
+    free(path);
+    if (status)
+        firn_task_close(t);
+    return status;
+}
+
+void firn_task_close(struct firn_task_setup *t)
+{
+    firn_tokenizer_close(&t->tokenizer);
+    firn_labels_free(&t->labels);
+    free(t->text);
+    free(t->text_pair);
+    memset(t, 0, sizeof *t);
+}
+
+int64_t firn_task_n_labels(const struct firn_task_setup *t)
+{
+    return !classifies(t) ? 0 : t->problem == FIRN_REGRESSION ? 1 : (int64_t) t->labels.count;
+}
+
+void firn_task_dataset_params(const struct firn_task_setup *t, struct firn_dataset_params *p)
+{
+    *p = (struct firn_dataset_params){ .tokenizer = t->tokenizer, .columns = &t->columns, .task = t->task,
+                                       .problem = t->problem, .labels = &t->labels, .max_length = t->max_length,
+                                       .has_labels = true };
+}
+
+json_t *firn_task_json(const struct firn_task_setup *t, const char *fingerprint)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "format", json_string("firn adapter 1"));
+    json_object_set_new(o, "task", json_string(firn_task_words[t->task]));
+    if (classifies(t))
+        json_object_set_new(o, "problem_type", json_string(firn_problem_words[t->problem]));
+    json_object_set_new(o, "labels", firn_labels_json(&t->labels));
+    json_object_set_new(o, "text", json_string(t->columns.text));
+    if (t->columns.text_pair != NULL)
+        json_object_set_new(o, "text_pair", json_string(t->columns.text_pair));
+    json_object_set_new(o, "max_length", json_integer(t->max_length));
+    json_object_set_new(o, "template", json_null());
+    json_object_set_new(o, "base_fingerprint", json_string(fingerprint));
+    return o;
+}
+
+void firn_task_session_params(const struct firn_task_setup *t, const struct firn_recipe *r,
+                              struct firn_session_params *p)
+{
+    *p = (struct firn_session_params){
+        .model = r->model, .device = r->device, .task = t->task, .problem = t->problem,
+        .n_labels = firn_task_n_labels(t), .smoothing = (float) r->train.label_smoothing_factor,
+        .training = r->train.dropout, .accumulates = r->train.gradient_accumulation_steps > 1,
+        .decays_all = r->train.decay_exclude == FIRN_DECAY_ALL, .method = r->method, .method_file = r->path,
+        .method_section = "method." };
+}

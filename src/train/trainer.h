@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `firn train`: from a recipe to an adapter, in steps that can be stopped and resumed without a bit of difference. */
+#ifndef FIRN_TRAIN_TRAINER_H
+#define FIRN_TRAIN_TRAINER_H
+
+#include "train/evaluate.h"
+#include "train/history.h"
+
+#include <signal.h>
+
+struct firn_progress {
+    int64_t step, total;
+    double loss, rate, epoch, tokens_per_second, seconds, seconds_left;
+    uint64_t memory_bytes;
+    bool is_logged; /* a point of the log: loss and the rest are means since the last one */
+    const struct firn_metrics *metrics; /* an evaluation; else NULL */
+};
+
+struct firn_train_params {
+    bool resume, overwrite;
+    struct firn_log log;
+    void (*progress)(void *user, const struct firn_progress *p);
+    void *user;
+    const volatile sig_atomic_t *stop; /* set by a signal: save a checkpoint and end with FIRN_ERR_STOPPED */
+};
+
+firn_status firn_train(const struct firn_recipe *recipe, const struct firn_train_params *params,
+                       struct firn_error *err);
+
+#endif
