@@ -214,7 +214,8 @@ firn_status firn_lock_take(int *fd, const char *path, struct firn_error *err)
     close(*fd);
     *fd = -1;
     if (number == EWOULDBLOCK)
-        return firn_fail(err, FIRN_ERR_BUSY, .file = path, .what = "another process holds the lock");
+        return firn_fail(err, FIRN_ERR_BUSY, .file = path,
+                         .what = "another process holds the lock");
     return fail_io(err, path, "cannot lock", number);
 }
 

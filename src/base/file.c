@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Files on POSIX: mapping, whole reading, and writing under a temporary name that is renamed over the
- * real one after fsync, so that a reader sees the old file or the new one and nothing between. */
+/* Files on POSIX: mapping, whole reading, and writing under a temporary name that is renamed over
+ * the real one after fsync, so that a reader sees the old file or the new one and nothing between.
+ */
 #include "base/file.h"
 
 #include <errno.h>

@@ -16,7 +16,8 @@ struct firn_map {
 firn_status firn_map_open(struct firn_map *map, const char *path, struct firn_error *err);
 void firn_map_close(struct firn_map *map);
 
-/* The whole file, with a NUL after its end (not counted in size); free() it. Fails above max_size. */
+/* The whole file, with a NUL after its end (not counted in size); free() it. Fails above max_size.
+ */
 firn_status firn_file_read(const char *path, size_t max_size, char **data, size_t *size,
                            struct firn_error *err);
 
@@ -27,8 +28,7 @@ firn_status firn_file_write(const char *path, const void *data, size_t size,
 /* A file written in pieces under the same promise: visible under its name only after commit.
  * A failed write is remembered and returned by commit; abandon (or a failed commit) removes it. */
 struct firn_writer;
-firn_status firn_writer_open(struct firn_writer **writer, const char *path,
-                             struct firn_error *err);
+firn_status firn_writer_open(struct firn_writer **writer, const char *path, struct firn_error *err);
 firn_status firn_writer_put(struct firn_writer *writer, const void *data, size_t size,
                             struct firn_error *err);
 firn_status firn_writer_commit(struct firn_writer **writer, struct firn_error *err);

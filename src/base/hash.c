@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CRC32C by the SSE4.2 instruction where the processor has it, else by slices of eight bytes (Kounavis
- * and Berry 2005); FNV-1a. All give the same value for the same bytes. */
+/* CRC32C by the SSE4.2 instruction where the processor has it, else by slices of eight bytes
+ * (Kounavis and Berry 2005); FNV-1a. All give the same value for the same bytes. */
 #include "base/hash.h"
 
 #include "base/file.h"
@@ -24,8 +24,8 @@ static uint32_t crc_byte(uint32_t crc, uint8_t byte)
     return (crc >> 4) ^ nibble[crc & 15];
 }
 
-/* Tables of slice k: the effect of a byte that k more bytes follow. Made anew in each call (2 us), so
- * that the library keeps no state; short inputs go without. */
+/* Tables of slice k: the effect of a byte that k more bytes follow. Made anew in each call (2 us),
+ * so that the library keeps no state; short inputs go without. */
 static uint32_t crc_plain(uint32_t crc, const uint8_t *p, size_t size)
 {
     if (size >= 4096) {
@@ -36,10 +36,10 @@ static uint32_t crc_plain(uint32_t crc, const uint8_t *p, size_t size)
             for (int i = 0; i < 256; i++)
                 t[k][i] = (t[k - 1][i] >> 8) ^ t[0][t[k - 1][i] & 255];
         for (; size >= 8; size -= 8, p += 8) {
-            crc ^= (uint32_t) p[0] | (uint32_t) p[1] << 8 | (uint32_t) p[2] << 16
-                   | (uint32_t) p[3] << 24;
-            crc = t[7][crc & 255] ^ t[6][crc >> 8 & 255] ^ t[5][crc >> 16 & 255] ^ t[4][crc >> 24]
-                  ^ t[3][p[4]] ^ t[2][p[5]] ^ t[1][p[6]] ^ t[0][p[7]];
+            crc ^= (uint32_t) p[0] | (uint32_t) p[1] << 8 | (uint32_t) p[2] << 16 |
+                   (uint32_t) p[3] << 24;
+            crc = t[7][crc & 255] ^ t[6][crc >> 8 & 255] ^ t[5][crc >> 16 & 255] ^ t[4][crc >> 24] ^
+                  t[3][p[4]] ^ t[2][p[5]] ^ t[1][p[6]] ^ t[0][p[7]];
         }
     }
     for (; size > 0; size--)
@@ -78,7 +78,8 @@ uint32_t firn_crc32c(uint32_t crc, const void *data, size_t size)
     return firn_crc32c_plain(crc, data, size);
 }
 
-firn_status firn_crc32c_file(const char *path, uint32_t *crc, uint64_t *size, struct firn_error *err)
+firn_status firn_crc32c_file(const char *path, uint32_t *crc, uint64_t *size,
+                             struct firn_error *err)
 {
     enum { PIECE = 1 << 20 };
     firn_status s = FIRN_OK;

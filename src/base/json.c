@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* JSON through jansson, with what it leaves open: a small nesting limit, whole numbers beyond 64 bits
- * (Hugging Face writes some; they become reals), and short numbers on output. */
+/* JSON through jansson, with what it leaves open: a small nesting limit, whole numbers beyond 64
+ * bits (Hugging Face writes some; they become reals), and short numbers on output. */
 #include "base/json.h"
 
 #include "base/file.h"
@@ -41,7 +41,8 @@ static firn_status prepare(const char *text, size_t size, const char *name, size
             line += i < size && text[i] == '\n';
         } else if (c == '[' || c == '{') {
             if (++depth > MAX_DEPTH)
-                return firn_fail(err, FIRN_ERR_FORMAT, .file = name, .key = FIRN_STR("line %zu", line),
+                return firn_fail(err, FIRN_ERR_FORMAT, .file = name,
+                                 .key = FIRN_STR("line %zu", line),
                                  .what = FIRN_STR("nested deeper than %d", MAX_DEPTH));
         } else if ((c == ']' || c == '}') && depth > 0) {
             depth--;
@@ -51,8 +52,8 @@ static firn_status prepare(const char *text, size_t size, const char *name, size
                 i++;
             const char after = i + 1 < size ? text[i + 1] : '\0';
             if (after == '.' || after == 'e' || after == 'E') {
-                while (i + 1 < size && text[i + 1] != '\0'
-                       && strchr("0123456789.eE+-", text[i + 1]) != NULL)
+                while (i + 1 < size && text[i + 1] != '\0' &&
+                       strchr("0123456789.eE+-", text[i + 1]) != NULL)
                     i++;
             } else if (is_long_integer(text + start, i + 1 - start)) {
                 firn_str_add_n(copy, text + copied, i + 1 - copied);
@@ -85,11 +86,13 @@ static firn_status parse(const char *text, size_t size, const char *name, size_t
         *out = json_loadb(is_copied ? copy.data : text, is_copied ? copy.size : size,
                           JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | flags, &error);
         if (*out == NULL)
-            s = firn_fail(err,
-                          json_error_code(&error) == json_error_out_of_memory ? FIRN_ERR_MEMORY
-                                                                              : FIRN_ERR_FORMAT,
-                          .file = name, .key = FIRN_STR("line %zu", line + (error.line > 1 ? (size_t) error.line - 1 : 0)),
-                          .what = error.text);
+            s = firn_fail(
+                err,
+                json_error_code(&error) == json_error_out_of_memory ? FIRN_ERR_MEMORY
+                                                                    : FIRN_ERR_FORMAT,
+                .file = name,
+                .key = FIRN_STR("line %zu", line + (error.line > 1 ? (size_t) error.line - 1 : 0)),
+                .what = error.text);
     }
     firn_str_free(&copy);
     return s;
@@ -138,12 +141,24 @@ static void dump_text(struct firn_str *out, const char *text, size_t size)
         if (i == size)
             break;
         switch (c) {
-        case '"':  firn_str_add(out, "\\\""); break;
-        case '\\': firn_str_add(out, "\\\\"); break;
-        case '\n': firn_str_add(out, "\\n"); break;
-        case '\r': firn_str_add(out, "\\r"); break;
-        case '\t': firn_str_add(out, "\\t"); break;
-        default:   firn_str_addf(out, "\\u%04x", c); break;
+        case '"':
+            firn_str_add(out, "\\\"");
+            break;
+        case '\\':
+            firn_str_add(out, "\\\\");
+            break;
+        case '\n':
+            firn_str_add(out, "\\n");
+            break;
+        case '\r':
+            firn_str_add(out, "\\r");
+            break;
+        case '\t':
+            firn_str_add(out, "\\t");
+            break;
+        default:
+            firn_str_addf(out, "\\u%04x", c);
+            break;
         }
     }
     firn_str_add_n(out, "\"", 1);
@@ -162,7 +177,8 @@ static int by_key(const void *a, const void *b)
 
 static void dump(struct firn_str *out, const json_t *value, int indent, bool sorted, int depth);
 
-static void dump_object(struct firn_str *out, const json_t *value, int indent, bool sorted, int depth)
+static void dump_object(struct firn_str *out, const json_t *value, int indent, bool sorted,
+                        int depth)
 {
     const size_t n = json_object_size(value);
     const char **keys = malloc((n > 0 ? n : 1) * sizeof *keys);
@@ -173,8 +189,7 @@ static void dump_object(struct firn_str *out, const json_t *value, int indent, b
     size_t i = 0;
     const char *key;
     json_t *item;
-    json_object_foreach((json_t *) (uintptr_t) value, key, item)
-        keys[i++] = key;
+    json_object_foreach((json_t *) (uintptr_t) value, key, item) keys[i++] = key;
     if (sorted && n > 1)
         qsort(keys, n, sizeof *keys, by_key);
     firn_str_add_n(out, "{", 1);
@@ -245,14 +260,15 @@ char *firn_json_dump(const json_t *value, int indent, bool sorted)
     return out.data;
 }
 
-firn_status firn_json_save(const char *path, const json_t *value, bool sorted, struct firn_error *err)
+firn_status firn_json_save(const char *path, const json_t *value, bool sorted,
+                           struct firn_error *err)
 {
     struct firn_str out = { 0 };
     dump(&out, value, 2, sorted, 0);
     firn_str_add_n(&out, "\n", 1);
-    firn_status s = out.failed ? firn_fail(err, FIRN_ERR_MEMORY, .file = path,
-                                           .what = "no memory to write it")
-                               : firn_file_write(path, out.data, out.size, err);
+    firn_status s =
+        out.failed ? firn_fail(err, FIRN_ERR_MEMORY, .file = path, .what = "no memory to write it")
+                   : firn_file_write(path, out.data, out.size, err);
     firn_str_free(&out);
     return s;
 }

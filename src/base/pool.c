@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Threads that claim tasks from one atomic counter. A worker spins for some microseconds after its last
- * task, since the next run is usually that near, then sleeps on a condition variable. */
+/* Threads that claim tasks from one atomic counter. A worker spins for some microseconds after its
+ * last task, since the next run is usually that near, then sleeps on a condition variable. */
 #include "base/pool.h"
 
 #include "base/str.h"
@@ -26,8 +26,8 @@ struct firn_pool {
     pthread_mutex_t turn; /* held during a run */
     pthread_mutex_t lock; /* guards the sleep of workers and of the caller */
     pthread_cond_t wake, finished;
-    /* A task is claimed by counting this down. Who succeeds may read the fields below: the run cannot
-     * end, and they cannot change, before it is counted in `n_done`. */
+    /* A task is claimed by counting this down. Who succeeds may read the fields below: the run
+     * cannot end, and they cannot change, before it is counted in `n_done`. */
     atomic_int n_left;
     int n_tasks;
     void (*task)(void *user, int index, int thread);
@@ -58,8 +58,8 @@ static void work(struct firn_pool *pool, int thread)
             continue;
         const int n_tasks = pool->n_tasks;
         pool->task(pool->user, n_tasks - left, thread);
-        if (atomic_fetch_add(&pool->n_done, 1) + 1 == n_tasks
-            && atomic_load(&pool->is_caller_asleep)) {
+        if (atomic_fetch_add(&pool->n_done, 1) + 1 == n_tasks &&
+            atomic_load(&pool->is_caller_asleep)) {
             pthread_mutex_lock(&pool->lock);
             pthread_cond_signal(&pool->finished);
             pthread_mutex_unlock(&pool->lock);
@@ -82,7 +82,8 @@ static void *worker_main(void *argument)
         if (spin > 0)
             continue;
         pthread_mutex_lock(&pool->lock);
-        atomic_fetch_add(&pool->n_asleep, 1); /* before the look at n_left: a caller sees one or the other */
+        atomic_fetch_add(&pool->n_asleep,
+                         1); /* before the look at n_left: a caller sees one or the other */
         while (atomic_load(&pool->n_left) == 0 && !atomic_load(&pool->stop))
             pthread_cond_wait(&pool->wake, &pool->lock);
         atomic_fetch_sub(&pool->n_asleep, 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A pool of threads that runs numbered tasks. Which thread runs a task never changes a result: tasks
- * write disjoint outputs and sums inside a task have a fixed order. */
+/* A pool of threads that runs numbered tasks. Which thread runs a task never changes a result:
+ * tasks write disjoint outputs and sums inside a task have a fixed order. */
 #ifndef FIRN_BASE_POOL_H
 #define FIRN_BASE_POOL_H
 

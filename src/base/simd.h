@@ -7,7 +7,8 @@
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__) &&   \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define FIRN_SIMD __attribute__((target_clones("default", "arch=haswell", "arch=skylake-avx512")))
+/* by instruction set, not by processor: "arch=haswell" would mean that one maker's */
+#define FIRN_SIMD __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else
 #define FIRN_SIMD
 #endif

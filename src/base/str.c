@@ -110,7 +110,8 @@ const char *firn_real_text(char text[FIRN_REAL_TEXT], double value)
 
 bool firn_real_parse(const char *text, double *value)
 {
-    /* strtod also takes spaces, hexadecimal, inf and nan: only digits, one point, one exponent here */
+    /* strtod also takes spaces, hexadecimal, inf and nan: only digits, one point, one exponent here
+     */
     const char *c = text + (*text == '-' || *text == '+');
     const char *whole = c;
     while (isdigit((unsigned char) *c))
@@ -185,8 +186,8 @@ static size_t distance(const char *a, size_t n_a, const char *b, size_t n_b)
         for (size_t j = 1; j <= n_b; j++) {
             const int x = tolower((unsigned char) a[i - 1]), y = tolower((unsigned char) b[j - 1]);
             row[j] = smaller(last[j - 1] + (x != y), 1 + smaller(last[j], row[j - 1]));
-            if (i > 1 && j > 1 && x == tolower((unsigned char) b[j - 2])
-                && y == tolower((unsigned char) a[i - 2]))
+            if (i > 1 && j > 1 && x == tolower((unsigned char) b[j - 2]) &&
+                y == tolower((unsigned char) a[i - 2]))
                 row[j] = smaller(row[j], before[j - 2] + 1);
         }
         size_t *spare = before;

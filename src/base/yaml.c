@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* YAML through libyaml's events into jansson values: the part of YAML that is JSON with fewer signs.
- * Anchors, aliases, tags, several documents and duplicate keys are refused. */
+/* YAML through libyaml's events into jansson values: the part of YAML that is JSON with fewer
+ * signs. Anchors, aliases, tags, several documents and duplicate keys are refused. */
 #include "base/json.h"
 
 #include "base/file.h"
 #include "base/str.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
@@ -67,9 +68,9 @@ static bool is_one_of(const char *text, const char *const *words)
 static const char *const null_words[] = { "", "~", "null", "Null", "NULL", NULL };
 static const char *const true_words[] = { "true", "True", "TRUE", NULL };
 static const char *const false_words[] = { "false", "False", "FALSE", NULL };
-static const char *const not_finite_words[] = { ".inf",  ".Inf",  ".INF",  "+.inf", "+.Inf", "+.INF",
-                                                "-.inf", "-.Inf", "-.INF", ".nan",  ".NaN",  ".NAN",
-                                                NULL };
+static const char *const not_finite_words[] = { ".inf",  ".Inf",  ".INF",  "+.inf", "+.Inf",
+                                                "+.INF", "-.inf", "-.Inf", "-.INF", ".nan",
+                                                ".NaN",  ".NAN",  NULL };
 
 /* Whole numbers as the core schema has them: decimal with a sign, 0o17, 0x1f. */
 static bool looks_whole(const char *text)
@@ -88,10 +89,9 @@ static bool whole_value(const char *text, int64_t *value)
         return firn_int_parse(text, value);
     const int base = text[1] == 'x' ? 16 : 8;
     const char *digits = text + 2 + strspn(text + 2, "0");
-    if (strlen(digits) > (base == 16 ? 15 : 20)) /* keeps below 2^63 */
-        return false;
+    errno = 0;
     *value = strtoll(*digits == '\0' ? "0" : digits, NULL, base);
-    return true;
+    return errno == 0;
 }
 
 static firn_status read_scalar(struct reader *r, json_t **out)

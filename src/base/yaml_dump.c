@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* YAML text from a jansson value: blocks for what holds blocks, one line for a list of scalars, quotes
- * wherever a reader could take a text for something else. */
+/* YAML text from a jansson value: blocks for what holds blocks, one line for a list of scalars,
+ * quotes wherever a reader could take a text for something else. */
 #include "base/json.h"
 
 #include "base/str.h"
@@ -20,12 +20,14 @@ static bool is_one_of(const char *text, const char *const *words)
 /* True for a text that every YAML reader, of 1.1 too, takes for the same text without quotes. */
 static bool is_plain_text(const char *text, size_t size)
 {
-    static const char *const typed[] = { "null", "true", "false", "yes", "no", "on",
-                                         "off",  "y",    "n",     NULL };
+    static const char *const typed[] = { "null", "true", "false", "yes", "no",
+                                         "on",   "off",  "y",     "n",   NULL };
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
     if (size == 0 || size > 200 || strlen(text) != size || text[size - 1] == ' ')
         return false;
-    const char *start = text + (strncmp(text, "./", 2) == 0 ? 2 : strncmp(text, "../", 3) == 0 ? 3 : 0);
+    const char *start = text + (strncmp(text, "./", 2) == 0    ? 2
+                                : strncmp(text, "../", 3) == 0 ? 3
+                                                               : 0);
     start += *start == '/';
     if (*start == '\0' || strchr(letters, *start) == NULL)
         return false;
@@ -39,8 +41,8 @@ static bool is_plain_text(const char *text, size_t size)
     return size >= sizeof small || !is_one_of(small, typed);
 }
 
-/* In double quotes where needed. What YAML does not let stand (C1 controls, line separators, the byte
- * order mark, two noncharacters) is escaped; all else above ASCII stays as it is. */
+/* In double quotes where needed. What YAML does not let stand (C1 controls, line separators, the
+ * byte order mark, two noncharacters) is escaped; all else above ASCII stays as it is. */
 static void dump_text(struct firn_str *out, const char *text, size_t size)
 {
     if (is_plain_text(text, size)) {
@@ -63,8 +65,8 @@ static void dump_text(struct firn_str *out, const char *text, size_t size)
         } else if (p[i] == 0xc2 && second < 0xa0) {
             firn_str_addf(out, "\\x%02x", second);
             i++;
-        } else if ((p[i] & 0xf0) == 0xe0 && (wide == 0x2028 || wide == 0x2029 || wide >= 0xfffe
-                                             || wide == 0xfeff)) {
+        } else if ((p[i] & 0xf0) == 0xe0 &&
+                   (wide == 0x2028 || wide == 0x2029 || wide >= 0xfffe || wide == 0xfeff)) {
             firn_str_addf(out, "\\u%04x", wide);
             i += 2;
         } else {
@@ -119,7 +121,8 @@ static void dump(struct firn_str *out, const json_t *value, int depth)
     if (depth > MAX_DEPTH) {
         out->failed = true; /* a tree that contains itself */
     } else if (json_is_object(value) && is_block(value)) {
-        json_object_foreach((json_t *) (uintptr_t) value, key, item) {
+        json_object_foreach((json_t *) (uintptr_t) value, key, item)
+        {
             if (i++ > 0)
                 firn_str_addf(out, "%*s", 2 * depth, "");
             dump_text(out, key, strlen(key));
@@ -131,7 +134,8 @@ static void dump(struct firn_str *out, const json_t *value, int depth)
             dump(out, item, depth + 1);
         }
     } else if (is_block(value)) {
-        json_array_foreach(value, i, item) {
+        json_array_foreach(value, i, item)
+        {
             if (i > 0)
                 firn_str_addf(out, "%*s", 2 * depth, "");
             firn_str_add_n(out, "- ", 2);
@@ -139,7 +143,8 @@ static void dump(struct firn_str *out, const json_t *value, int depth)
         }
     } else if (json_is_array(value)) {
         firn_str_add_n(out, "[", 1);
-        json_array_foreach(value, i, item) {
+        json_array_foreach(value, i, item)
+        {
             firn_str_add(out, i > 0 ? ", " : "");
             dump_scalar(out, item);
         }

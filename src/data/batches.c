@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A seeded shuffle, grouped by length inside windows, cut into batches whose order is shuffled again. */
+/* A seeded shuffle, grouped by length inside windows, cut into batches whose order is shuffled
+ * again. */
 #include "data/batches.h"
 
 #include "base/rng.h"
@@ -20,18 +21,19 @@ static void sort_by_length(uint32_t *order, uint32_t n, const uint32_t *lengths,
     memcpy(spare, order, sizeof *order * n);
     uint32_t i = 0, k = half;
     for (uint32_t at = 0; at < n; at++)
-        order[at] = k == n || (i < half && lengths[spare[i]] >= lengths[spare[k]]) ? spare[i++] : spare[k++];
+        order[at] = k == n || (i < half && lengths[spare[i]] >= lengths[spare[k]]) ? spare[i++]
+                                                                                   : spare[k++];
 }
 
 static uint32_t padded(const struct firn_batches_params *p, uint32_t length)
 {
-    const uint32_t up = (length + p->multiple - 1) / p->multiple * p->multiple;
-    const uint32_t capped = up < p->max_length ? up : p->max_length;
-    return capped > 0 ? capped : 1;
+    const uint64_t up = ((uint64_t) length + p->multiple - 1) / p->multiple * p->multiple;
+    const uint64_t capped = up < p->max_length ? up : p->max_length;
+    return capped > 0 ? (uint32_t) capped : 1;
 }
 
-static void shuffle_batches(struct firn_batches *plan, const struct firn_batches_params *p, uint32_t *places,
-                            struct firn_batch *spare)
+static void shuffle_batches(struct firn_batches *plan, const struct firn_batches_params *p,
+                            uint32_t *places, struct firn_batch *spare)
 {
     for (uint32_t i = 0; i < plan->count; i++)
         places[i] = i;
@@ -44,12 +46,15 @@ static void shuffle_batches(struct firn_batches *plan, const struct firn_batches
 firn_status firn_batches_plan(struct firn_batches *plan, const uint32_t *lengths, uint32_t n,
                               const struct firn_batches_params *p, struct firn_error *err)
 {
-    const uint32_t count = (n + p->batch_size - 1) / p->batch_size;
-    uint32_t *spare = calloc(n + 1, sizeof *spare);
-    struct firn_batch *spare_list = calloc(count + 1, sizeof *spare_list);
     memset(plan, 0, sizeof *plan);
-    plan->order = calloc(n + 1, sizeof *plan->order);
-    plan->list = calloc(count + 1, sizeof *plan->list);
+    if (p->batch_size == 0 || p->multiple == 0 || p->max_length == 0)
+        return firn_fail(err, FIRN_ERR_USAGE, .key = "batch size, multiple and largest length",
+                         .expected = "at least 1", .got = "0");
+    const uint32_t count = n / p->batch_size + (n % p->batch_size != 0);
+    uint32_t *spare = calloc((size_t) n + 1, sizeof *spare);
+    struct firn_batch *spare_list = calloc((size_t) count + 1, sizeof *spare_list);
+    plan->order = calloc((size_t) n + 1, sizeof *plan->order);
+    plan->list = calloc((size_t) count + 1, sizeof *plan->list);
     if (spare == NULL || spare_list == NULL || plan->order == NULL || plan->list == NULL) {
         free(spare);
         free(spare_list);
@@ -63,7 +68,8 @@ firn_status firn_batches_plan(struct firn_batches *plan, const uint32_t *lengths
         firn_shuffle(p->seed, STREAM_EXAMPLES, p->epoch, plan->order, n);
     const uint64_t window = !p->shuffles ? n : p->groups ? (uint64_t) WINDOW * p->batch_size : 0;
     for (uint64_t at = 0; at < n && window > 0; at += window)
-        sort_by_length(plan->order + at, n - at < window ? n - (uint32_t) at : (uint32_t) window, lengths, spare);
+        sort_by_length(plan->order + at, n - at < window ? n - (uint32_t) at : (uint32_t) window,
+                       lengths, spare);
     for (uint32_t b = 0; b < count; b++) {
         struct firn_batch *batch = &plan->list[b];
         batch->first = b * p->batch_size;

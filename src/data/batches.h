@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which examples make which batch, padded to what length: a pure function of lengths, seed and epoch, so that a
- * resumed run finds its place. */
+/* Which examples make which batch, padded to what length: a pure function of lengths, seed and
+ * epoch, so that a resumed run finds its place. */
 #ifndef FIRN_DATA_BATCHES_H
 #define FIRN_DATA_BATCHES_H
 
@@ -15,17 +15,18 @@ struct firn_batch {
 };
 
 struct firn_batches {
-    uint32_t *order;       /* examples */
+    uint32_t *order; /* examples */
     struct firn_batch *list;
     uint32_t count;
 };
 
 struct firn_batches_params {
-    uint32_t batch_size, multiple, max_length; /* lengths are padded to the multiple, at most max_length */
+    uint32_t batch_size, multiple,
+        max_length; /* lengths are padded to the multiple, at most max_length */
     uint64_t seed;
     uint32_t epoch;
-    bool shuffles;         /* else examples are taken in order of length, longest first (evaluation) */
-    bool groups;           /* batches of similar lengths: windows of 50 batches are sorted */
+    bool shuffles; /* else examples are taken in order of length, longest first (evaluation) */
+    bool groups;   /* batches of similar lengths: windows of 50 batches are sorted */
 };
 
 firn_status firn_batches_plan(struct firn_batches *plan, const uint32_t *lengths, uint32_t n,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CSV and TSV (RFC 4180): a header line, quoted fields with "" for a quote and with line feeds inside,
- * LF or CRLF. All values are texts. */
+/* CSV and TSV (RFC 4180): a header line, quoted fields with "" for a quote and with line feeds
+ * inside, LF or CRLF. All values are texts. */
 #include "base/str.h"
 #include "data/table.h"
 
@@ -96,23 +96,22 @@ static firn_status check_header(const struct csv *c, const json_t *header, struc
     json_t *seen = json_object(), *name;
     firn_status s = seen == NULL ? no_memory(c, err) : FIRN_OK;
     size_t i;
-    json_array_foreach(header, i, name) {
+    json_array_foreach(header, i, name)
+    {
         const char *text = json_string_value(name);
         const size_t n = json_string_length(name);
-        const char *what = NULL;
+        const char *wrong = n > MAX_NAME_BYTES                    ? "has too long a name"
+                            : strlen(text) != n                   ? "has a NUL in its name"
+                            : json_object_get(seen, text) != NULL ? "is there twice"
+                                                                  : NULL;
+        if (s == FIRN_OK && wrong != NULL)
+            s = firn_fail(err, FIRN_ERR_FORMAT, .file = c->name,
+                          .key = FIRN_STR("line %zu", c->start),
+                          .what = FIRN_STR("column %zu (%.100s) %s", i + 1, text, wrong));
+        else if (s == FIRN_OK && json_object_set(seen, text, name) != 0)
+            s = no_memory(c, err);
         if (s)
             break;
-        if (n > MAX_NAME_BYTES)
-            what = FIRN_STR("the name of column %zu is longer than %d bytes", i + 1, MAX_NAME_BYTES);
-        else if (strlen(text) != n)
-            what = FIRN_STR("the name of column %zu holds a NUL", i + 1);
-        else if (json_object_get(seen, text) != NULL)
-            what = FIRN_STR("the column %s is there twice", text);
-        if (what != NULL)
-            s = firn_fail(err, FIRN_ERR_FORMAT, .file = c->name,
-                          .key = FIRN_STR("line %zu", c->start), .what = what);
-        else if (json_object_set(seen, text, name) != 0)
-            s = no_memory(c, err);
     }
     json_decref(seen);
     return s;
@@ -123,9 +122,10 @@ static firn_status add_row(struct firn_table *t, const struct csv *c, const json
 {
     const size_t n = json_array_size(header);
     if (json_array_size(list) != n)
-        return firn_fail(err, FIRN_ERR_FORMAT, .file = c->name, .key = FIRN_STR("line %zu", c->start),
-                         .expected = FIRN_STR("%zu field%s, as in the header", n, n == 1 ? "" : "s"),
-                         .got = FIRN_STR("%zu", json_array_size(list)));
+        return firn_fail(
+            err, FIRN_ERR_FORMAT, .file = c->name, .key = FIRN_STR("line %zu", c->start),
+            .expected = FIRN_STR("%zu field%s, as in the header", n, n == 1 ? "" : "s"),
+            .got = FIRN_STR("%zu", json_array_size(list)));
     json_t *row = json_object();
     for (size_t i = 0; i < n && row != NULL; i++)
         if (json_object_set(row, json_string_value(json_array_get(header, i)),

@@ -24,10 +24,10 @@ firn_status firn_table_split(struct firn_table *t, double fraction, uint64_t see
     uint32_t *order = malloc(t->count * sizeof *order);
     bool *is_chosen = calloc(t->count, sizeof *is_chosen);
     struct firn_row *rows = malloc(n * sizeof *rows);
-    firn_status s = order == NULL || is_chosen == NULL || rows == NULL
-                        ? firn_fail(err, FIRN_ERR_MEMORY, .file = t->path,
-                                    .what = "no memory to split it")
-                        : firn_table_name(validation, t->path != NULL ? t->path : "table", err);
+    firn_status s =
+        order == NULL || is_chosen == NULL || rows == NULL
+            ? firn_fail(err, FIRN_ERR_MEMORY, .file = t->path, .what = "no memory to split it")
+            : firn_table_name(validation, t->path != NULL ? t->path : "table", err);
     if (s == FIRN_OK) {
         firn_shuffle(seed, STREAM_SPLIT, 0, order, t->count);
         for (size_t i = 0; i < n; i++)

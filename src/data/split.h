@@ -5,9 +5,9 @@
 
 #include "data/table.h"
 
-/* Moves round(fraction * rows) rows, at least one, from `table` to `validation` (made anew; free it).
- * Both keep the file's order. Which rows depends on their number and the seed only. The fraction is in
- * (0, 1) and at least one row must stay, else it is an error. */
+/* Moves round(fraction * rows) rows, at least one, from `table` to `validation` (made anew; free
+ * it). Both keep the file's order. Which rows depends on their number and the seed only. The
+ * fraction is in (0, 1) and at least one row must stay, else it is an error. */
 firn_status firn_table_split(struct firn_table *table, double fraction, uint64_t seed,
                              struct firn_table *validation, struct firn_error *err);
 

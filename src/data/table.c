@@ -68,7 +68,8 @@ firn_status firn_table_name(struct firn_table *t, const char *name, struct firn_
     return FIRN_OK;
 }
 
-firn_status firn_table_add(struct firn_table *t, json_t *values, size_t line, struct firn_error *err)
+firn_status firn_table_add(struct firn_table *t, json_t *values, size_t line,
+                           struct firn_error *err)
 {
     if (values == NULL)
         return no_memory(t, err);
@@ -124,8 +125,7 @@ static void list_columns(struct firn_str *out, json_t *values, const char *key)
     size_t i = 0;
     if (names == NULL)
         return;
-    json_object_foreach(values, name, v)
-        names[i++] = name;
+    json_object_foreach(values, name, v) names[i++] = name;
     const char *nearest = firn_nearest(key, names);
     if (nearest != NULL)
         firn_str_addf(out, "%.100s", nearest);
@@ -176,16 +176,15 @@ firn_status firn_table_column(const struct firn_table *t, const char *key, struc
 static firn_status wrong_kind(const struct firn_table *t, size_t i, const char *key,
                               const char *expected, const json_t *v, struct firn_error *err)
 {
-    const char *got = firn_value_kind(v);
-    if (json_is_string(v))
-        got = FIRN_STR("\"%.100s\"", json_string_value(v));
+    const char *got =
+        json_is_string(v) ? FIRN_STR("\"%.100s\"", json_string_value(v)) : firn_value_kind(v);
     return firn_fail(err, FIRN_ERR_FORMAT, .file = t->path,
                      .key = FIRN_STR("line %zu: %.200s", t->rows[i].line, key),
                      .expected = expected, .got = got);
 }
 
-firn_status firn_table_text(const struct firn_table *t, size_t i, const char *key, const char **text,
-                            size_t *size, struct firn_error *err)
+firn_status firn_table_text(const struct firn_table *t, size_t i, const char *key,
+                            const char **text, size_t *size, struct firn_error *err)
 {
     const json_t *v = firn_table_value(t, i, key);
     if (v == NULL)

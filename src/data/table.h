@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A table of examples in memory: rows of named values, with the line of the file that each came from. */
+/* A table of examples in memory: rows of named values, with the line of the file that each came
+ * from. */
 #ifndef FIRN_DATA_TABLE_H
 #define FIRN_DATA_TABLE_H
 
@@ -17,13 +18,13 @@ struct firn_table {
 };
 
 /* Reads .jsonl or .json (an object a line), .csv, .tsv (a header line first), .txt (a text a line,
- * column "text"), by the name's end. A file without examples is an error, and so is a line that cannot
- * be read: both are named. */
+ * column "text"), by the name's end. A file without examples is an error, and so is a line that
+ * cannot be read: both are named. */
 firn_status firn_table_load(struct firn_table *table, const char *path, struct firn_error *err);
 void firn_table_free(struct firn_table *table);
 
-/* The readers, over bytes in memory, into a table that is zero; `name` is for messages. What was read
- * before an error stays: firn_table_free() it. */
+/* The readers, over bytes in memory, into a table that is zero; `name` is for messages. What was
+ * read before an error stays: firn_table_free() it. */
 firn_status firn_table_parse_jsonl(struct firn_table *table, const char *name, const char *data,
                                    size_t size, struct firn_error *err);
 firn_status firn_table_parse_csv(struct firn_table *table, const char *name, const char *data,
@@ -36,7 +37,8 @@ firn_status firn_table_name(struct firn_table *table, const char *name, struct f
 firn_status firn_table_add(struct firn_table *table, json_t *values, size_t line,
                            struct firn_error *err);
 
-/* Fails when no row has a value in this column: names the columns that there are, the nearest first. */
+/* Fails when no row has a value in this column: names the columns that there are, the nearest
+ * first. */
 firn_status firn_table_column(const struct firn_table *table, const char *key,
                               struct firn_error *err);
 /* Column `key` of row i; NULL when it is absent or null. */

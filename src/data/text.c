@@ -14,10 +14,10 @@ firn_status firn_table_parse_text(struct firn_table *t, const char *name, const 
     firn_lines_start(&lines, data, size);
     while (s == FIRN_OK && firn_lines_next(&lines, &line, &n)) {
         json_t *text = json_stringn(line, n);
-        s = text == NULL ? firn_fail(err, FIRN_ERR_FORMAT, .file = name,
-                                     .key = FIRN_STR("line %zu", lines.number),
-                                     .what = "is not UTF-8")
-                         : firn_table_add(t, json_pack("{s:o}", "text", text), lines.number, err);
+        s = text == NULL
+                ? firn_fail(err, FIRN_ERR_FORMAT, .file = name,
+                            .key = FIRN_STR("line %zu", lines.number), .what = "is not UTF-8")
+                : firn_table_add(t, json_pack("{s:o}", "text", text), lines.number, err);
     }
     return s;
 }

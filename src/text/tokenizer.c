@@ -39,29 +39,45 @@ static firn_status read_stages(struct firn_tokenizer *tok, const json_t *root,
     return s;
 }
 
-static firn_status read_tokenizer(struct firn_tokenizer *tok, struct firn_error *err)
+firn_status firn_tokenizer_parse(struct firn_tokenizer **out, const char *name, const char *data,
+                                 size_t size, struct firn_error *err)
 {
-    struct firn_map map = { 0 };
     struct firn_parts parts = { 0 };
     json_t *root = NULL;
-    firn_status s = firn_map_open(&map, tok->path, err);
-    if (s != FIRN_OK)
-        return s;
-    if (map.size == 0 || map.size > FILE_MAX) {
-        s = firn_fail(err, FIRN_ERR_FORMAT, .file = tok->path,
-                      .expected = "a file of 1 byte to 1 GiB", .got = FIRN_STR("%zu", map.size));
-        goto done;
+    struct firn_tokenizer *tok = calloc(1, sizeof *tok);
+    *out = NULL;
+    if (tok == NULL || (tok->path = firn_strdup(name)) == NULL) {
+        free(tok);
+        return firn_fail(err, FIRN_ERR_MEMORY, .file = name);
     }
-    tok->model.identity = firn_hash_bytes(0, map.data, map.size);
-    s = firn_scan_parts(&parts, tok->path, (const char *) map.data, map.size, err);
+    for (int i = 0; i < FIRN_N_ROLES; i++)
+        tok->roles[i].id = -1;
+    tok->model.identity = firn_hash_bytes(0, data, size);
+    firn_status s = firn_scan_parts(&parts, name, data, size, err);
     if (s == FIRN_OK)
-        s = firn_json_parse(parts.rest.data, parts.rest.size, tok->path, &root, err);
+        s = firn_json_parse(parts.rest.data, parts.rest.size, name, &root, err);
     firn_str_free(&parts.rest);
     if (s == FIRN_OK)
         s = read_stages(tok, root, &parts, err);
-done:
     json_decref(root);
-    firn_str_free(&parts.rest);
+    if (s == FIRN_OK)
+        *out = tok;
+    else
+        firn_tokenizer_close(&tok);
+    return s;
+}
+
+static firn_status read_file(struct firn_tokenizer **tok, const char *path, struct firn_error *err)
+{
+    struct firn_map map = { 0 };
+    firn_status s = firn_map_open(&map, path, err);
+    if (s != FIRN_OK)
+        return s;
+    if (map.size == 0 || map.size > FILE_MAX)
+        s = firn_fail(err, FIRN_ERR_FORMAT, .file = path, .expected = "a file of 1 byte to 1 GiB",
+                      .got = FIRN_STR("%zu", map.size));
+    else
+        s = firn_tokenizer_parse(tok, path, (const char *) map.data, map.size, err);
     firn_map_close(&map);
     return s;
 }
@@ -120,15 +136,11 @@ done:
 firn_status firn_tokenizer_open(struct firn_tokenizer **out, const char *directory,
                                 struct firn_error *err)
 {
+    struct firn_tokenizer *tok = NULL;
+    char *path = firn_path_join(directory, "tokenizer.json");
     *out = NULL;
-    struct firn_tokenizer *tok = calloc(1, sizeof *tok);
-    if (tok == NULL)
-        return firn_fail(err, FIRN_ERR_MEMORY, .file = directory);
-    for (int i = 0; i < FIRN_N_ROLES; i++)
-        tok->roles[i].id = -1;
-    tok->path = firn_path_join(directory, "tokenizer.json");
-    firn_status s = tok->path == NULL ? firn_fail(err, FIRN_ERR_MEMORY, .file = directory)
-                                      : read_tokenizer(tok, err);
+    firn_status s = path == NULL ? firn_fail(err, FIRN_ERR_MEMORY, .file = directory)
+                                 : read_file(&tok, path, err);
     if (s == FIRN_OK)
         s = read_config(tok, directory, "tokenizer_config.json", true, err);
     if (s == FIRN_OK)
@@ -137,6 +149,7 @@ firn_status firn_tokenizer_open(struct firn_tokenizer **out, const char *directo
         *out = tok;
     else
         firn_tokenizer_close(&tok);
+    free(path);
     return s;
 }
 

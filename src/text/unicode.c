@@ -59,7 +59,8 @@ bool firn_is_numeric(uint32_t c)
         break;
     }
     const char *late = firn_late_category(c);
-    return (late != NULL && late[0] == 'N') || (c >= 0x11DE0 && c <= 0x11DE9);
+    return (late != NULL && late[0] == 'N') || (c >= 0x11DE0 && c <= 0x11DE9) ||
+           (c >= 0x16FF4 && c <= 0x16FF6); // Unicode 17
 }
 
 bool firn_is_word(uint32_t c)
