@@ -236,13 +236,13 @@ static firn_status try_case(struct firn_device *d, const struct firn_op *op,
     const bool needs_met = k == NULL || (d->limits.caps & k->needs) == k->needs;
     const bool accepted = k == NULL ? op->cpu_accepts == NULL || op->cpu_accepts(&want.call)
                                     : k->accepts == NULL || k->accepts(&want.call, &d->limits);
-    if (!needs_met || !accepted) {
+    if (!needs_met || !accepted) { /* a shape that a kernel leaves to others is no news; a missing capability is, once */
         r.verdict = FIRN_SKIPPED;
-        if (needs_met)
-            snprintf(r.reason, sizeof r.reason, "the kernel does not take this shape");
-        else
+        if (!needs_met) {
             limits_text(k, &d->limits, r.reason, sizeof r.reason);
-        report(p, counts, &r);
+            if (c == 0)
+                report(p, counts, &r);
+        }
         firn_trial_free(&want);
         return FIRN_OK;
     }
