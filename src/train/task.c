@@ -25,7 +25,12 @@ firn_status firn_task_open(struct firn_task_setup *t, const struct firn_recipe *
     t->max_length = (uint32_t) r->train.max_length;
     if (t->task == FIRN_TASK_SEQ2SEQ_LM)
         return firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = r->path, .key = "task", .what = "seq2seq_lm is not there yet");
-    firn_status status = firn_tokenizer_open(&t->tokenizer, r->model, err);
+    struct firn_weights weights; /* a model that is none is said before what it lacks besides */
+    firn_status status = firn_weights_open(&weights, r->model, err);
+    if (status == FIRN_OK) {
+        firn_weights_close(&weights);
+        status = firn_tokenizer_open(&t->tokenizer, r->model, err);
+    }
     if (status == FIRN_OK && t->task == FIRN_TASK_SEQ_CLS)
         status = firn_problem_of(train, r->data.label, r->data.problem_type, &t->problem, err);
     if (status == FIRN_OK && classifies(t) && t->problem != FIRN_REGRESSION)

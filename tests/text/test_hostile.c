@@ -99,7 +99,7 @@ static void patterns_that_cannot_be_said_are_refused(void **state)
     check_refused(REGEX("\\\\p{Klingon}"), FIRN_ERR_UNSUPPORTED, "cannot use the pattern");
     check_refused(REGEX("*"), FIRN_ERR_UNSUPPORTED, "a quantifier of nothing");
     check_refused(REGEX("[b-a]"), FIRN_ERR_UNSUPPORTED, "a range that runs backwards");
-    check_refused(REGEX("(a{1000}){1000}"), FIRN_ERR_UNSUPPORTED, "cannot use the pattern");
+    check_refused(REGEX("((a{100}){100}){100}"), FIRN_ERR_UNSUPPORTED, "cannot use the pattern");
     check_refused(WITH("\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": \"x\"}"), FIRN_ERR_FORMAT,
                   "pattern: expected");
 }
@@ -107,7 +107,7 @@ static void patterns_that_cannot_be_said_are_refused(void **state)
 static void a_pattern_that_explodes_is_stopped(void **state)
 {
     (void) state;
-    struct firn_tokenizer *tok = parse(REGEX("(a|aa|a?)+$x"));
+    struct firn_tokenizer *tok = parse(REGEX("(a+)+(?=[xy])"));
     struct firn_encoding e = { 0 };
     struct firn_error err = { 0 };
     char text[3000];

@@ -130,7 +130,10 @@ static firn_status create(struct firn_vk_instance *in, bool validation, struct f
         .enabledExtensionCount = n_extensions,
         .ppEnabledExtensionNames = extensions,
     };
-    return FIRN_VK(vkCreateInstance(&info, NULL, &in->handle), err);
+    const VkResult result = vkCreateInstance(&info, NULL, &in->handle);
+    if (result == VK_ERROR_INCOMPATIBLE_DRIVER)
+        return firn_fail(err, FIRN_ERR_UNSUPPORTED, .what = "no Vulkan driver on this machine; use --device cpu");
+    return firn_vk_check(result, "vkCreateInstance", err);
 }
 
 static firn_status listen(struct firn_vk_instance *in, struct firn_error *err)
