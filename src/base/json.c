@@ -11,6 +11,11 @@
 
 enum { MAX_DEPTH = 64, MAX_FILE_BYTES = 1 << 28 };
 
+static firn_status no_memory(const char *name, struct firn_error *err)
+{
+    return firn_fail(err, FIRN_ERR_MEMORY, .file = name, .what = "no memory to read it");
+}
+
 static bool is_long_integer(const char *text, size_t n)
 {
     /* 9223372036854775807 has 19 digits; jansson refuses what does not fit */
@@ -65,7 +70,7 @@ static firn_status prepare(const char *text, size_t size, const char *name, size
     if (copied > 0)
         firn_str_add_n(copy, text + copied, size - copied);
     if (copy->failed)
-        return firn_fail(err, FIRN_ERR_MEMORY, .file = name, .what = "no memory to read it");
+        return no_memory(name, err);
     return FIRN_OK;
 }
 
@@ -85,14 +90,12 @@ static firn_status parse(const char *text, size_t size, const char *name, size_t
         const bool is_copied = copy.size > 0;
         *out = json_loadb(is_copied ? copy.data : text, is_copied ? copy.size : size,
                           JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | flags, &error);
-        if (*out == NULL)
-            s = firn_fail(
-                err,
-                json_error_code(&error) == json_error_out_of_memory ? FIRN_ERR_MEMORY
-                                                                    : FIRN_ERR_FORMAT,
-                .file = name,
-                .key = FIRN_STR("line %zu", line + (error.line > 1 ? (size_t) error.line - 1 : 0)),
-                .what = error.text);
+        const size_t below = error.line > 1 ? (size_t) error.line - 1 : 0;
+        if (*out == NULL && error.text[0] == '\0') /* jansson says nothing when memory is out */
+            s = no_memory(name, err);
+        else if (*out == NULL)
+            s = firn_fail(err, FIRN_ERR_FORMAT, .file = name,
+                          .key = FIRN_STR("line %zu", line + below), .what = error.text);
     }
     firn_str_free(&copy);
     return s;

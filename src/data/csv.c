@@ -3,6 +3,7 @@
  * inside, LF or CRLF. All values are texts. */
 #include "base/str.h"
 #include "data/table.h"
+#include "text/utf8.h"
 
 #include <string.h>
 
@@ -67,9 +68,13 @@ static firn_status field(struct csv *c, json_t **value, bool *last, struct firn_
         n--;
     if (is_quoted && n > 0)
         return bad(c, "text after the quote that ends a field", err);
-    *value = is_quoted ? json_stringn(c->quoted.data, c->quoted.size) : json_stringn(rest, n);
-    if (*value == NULL)
+    const char *text = is_quoted ? c->quoted.data : rest;
+    n = is_quoted ? c->quoted.size : n;
+    if (firn_utf8_valid((const uint8_t *) text, n) < n)
         return bad(c, "is not UTF-8", err);
+    *value = json_stringn(text, n);
+    if (*value == NULL)
+        return no_memory(c, err);
     c->line += c->at < c->end && *last;
     c->at += c->at < c->end;
     return FIRN_OK;

@@ -36,7 +36,7 @@ firn_status firn_text_check(const struct firn_text *t, struct firn_error *err)
     if (!t->failed)
         return FIRN_OK;
     return firn_fail(err, FIRN_ERR_MEMORY, .key = "text",
-                     .what = "no memory for the text and its alignment");
+                     .what = "no memory for what the tokenizer makes of it, or no end to that");
 }
 
 /* The code point at byte i of a text in which everything is in its place. */
@@ -105,7 +105,7 @@ static bool reserve(struct firn_text *t, size_t more)
 {
     struct firn_buffer *b = &t->buffers[t->current == 0];
     const size_t need = t->out_size + more;
-    if (need > 4 * (size_t) FIRN_TEXT_MAX - 8)
+    if (need > FIRN_TEXT_GROWN_MAX(t->original_size))
         t->failed = true;
     if (t->failed)
         return false;

@@ -10,7 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FIRN_TEXT_MAX (512u << 20) /* bytes of a text; what it may become is four times that */
+#define FIRN_TEXT_MAX (128u << 20) /* bytes of a text */
+/* Bytes that a text may become: the largest growth of a normal form is elevenfold. */
+#define FIRN_TEXT_GROWN_MAX(size)                                                                 \
+    ((size) < (32u << 20) ? (1u << 20) + 16 * (size_t) (size) : (size_t) 16 * (33u << 20))
 
 struct firn_span {
     uint32_t begin, end;
@@ -38,7 +41,7 @@ struct firn_text {
     struct firn_piece *pieces;
     size_t n_pieces;
     bool is_byte_mapped; /* the pieces' bytes stand for the characters of the byte-level alphabet */
-    bool failed;         /* no memory, or larger than FIRN_TEXT_MAX allows */
+    bool failed;         /* no memory, or larger than a text may become */
 
     /* working memory, kept between texts */
     struct firn_buffer buffers[2];

@@ -42,9 +42,9 @@ static int by_class(const void *a, const void *b)
 static void sort_marks(struct firn_changes *list, size_t first)
 {
     const size_t n = list->n - first;
-    struct firn_change *items = list->items + first;
     if (n < 2)
         return;
+    struct firn_change *items = list->items + first;
     if (n > 32) { // nobody writes so many marks in a row, but a hostile text may
         struct ordered *all = malloc(n * sizeof *all);
         if (all == NULL) {

@@ -24,6 +24,8 @@ void firn_matcher_free(struct firn_matcher *m)
     memset(m, 0, sizeof *m);
 }
 
+enum { MAX_COMPILED = 1 << 20 };
+
 static firn_status matcher_ready(struct firn_matcher *m, struct firn_error *err)
 {
     if (m->data != NULL)
@@ -75,6 +77,13 @@ firn_status firn_pattern_compile(struct firn_pattern *p, const struct firn_place
         pcre2_get_error_message(code, message, sizeof message);
         s = firn_fail(at->err, FIRN_ERR_UNSUPPORTED, .file = at->file, .key = at->path,
                       .what = FIRN_STR("cannot use the pattern: %s", (const char *) message));
+        goto done;
+    }
+    size_t compiled = 0;
+    pcre2_pattern_info(p->code, PCRE2_INFO_SIZE, &compiled);
+    if (compiled > MAX_COMPILED) { /* a few characters can ask for gigabytes: (a{1000}){1000} */
+        s = firn_fail(at->err, FIRN_ERR_UNSUPPORTED, .file = at->file, .key = at->path,
+                      .what = "cannot use the pattern: it is too large");
         goto done;
     }
     p->has_jit = pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE) == 0;

@@ -5,10 +5,10 @@
 #include "base/rng.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <signal.h>
 #include <unistd.h>
 
 static size_t n_entries(const char *path)

@@ -23,8 +23,9 @@ static void check_refused(const char *text, size_t n, const char *message)
 static void values_keep_their_types(void **state)
 {
     (void) state;
-    json_t *v = parse("\xef\xbb\xbf{\"i\": 9223372036854775807, \"r\": 1e-5, \"s\": \"\\u00e9\\ud83d\\ude00\","
-                      " \"b\": [true, false, null]}\r\n");
+    json_t *v = parse(
+        "\xef\xbb\xbf{\"i\": 9223372036854775807, \"r\": 1e-5, \"s\": \"\\u00e9\\ud83d\\ude00\","
+        " \"b\": [true, false, null]}\r\n");
     assert_true(json_integer_value(json_object_get(v, "i")) == INT64_MAX);
     assert_true(json_real_value(json_object_get(v, "r")) == 1e-5);
     assert_string_equal(json_string_value(json_object_get(v, "s")), "é😀");
@@ -54,7 +55,8 @@ static void a_nul_is_kept_in_values_and_refused_in_keys(void **state)
     json_t *v = parse("[\"a\\u0000b\"]");
     assert_int_equal(json_string_length(json_array_get(v, 0)), 3);
     json_decref(v);
-    check_refused(BYTES("{\"a\\u0000b\": 1}"), "NUL byte in object key not supported near '\"a\\u0000b\"'");
+    check_refused(BYTES("{\"a\\u0000b\": 1}"),
+                  "NUL byte in object key not supported near '\"a\\u0000b\"'");
 }
 
 static void broken_text_is_refused_with_its_line(void **state)
@@ -143,7 +145,8 @@ static void a_line_of_a_larger_file_is_named_by_its_number(void **state)
 static void a_dump_is_short_and_reads_back(void **state)
 {
     (void) state;
-    json_t *v = parse("{\"lr\": 0.001, \"e\": 1e-5, \"n\": 3, \"b\": {}, \"a\": [1, \"q\\\"\\\\\\n\\u0001é\", []]}");
+    json_t *v = parse("{\"lr\": 0.001, \"e\": 1e-5, \"n\": 3, \"b\": {}, \"a\": [1, "
+                      "\"q\\\"\\\\\\n\\u0001é\", []]}");
     char *line = firn_json_dump(v, 0, true);
     assert_string_equal(line, "{\"a\": [1, \"q\\\"\\\\\\n\\u0001é\", []], \"b\": {}, \"e\": 1e-05, "
                               "\"lr\": 0.001, \"n\": 3}");
@@ -166,7 +169,8 @@ static void a_saved_file_loads_the_same(void **state)
     size_t size;
     check_ok(firn_json_save(path, v, false, &err), &err);
     check_ok(firn_file_read(path, 1000, &text, &size, &err), &err);
-    assert_string_equal(text, "{\n  \"b\": 1,\n  \"a\": [\n    true,\n    null,\n    0.1\n  ]\n}\n");
+    assert_string_equal(text,
+                        "{\n  \"b\": 1,\n  \"a\": [\n    true,\n    null,\n    0.1\n  ]\n}\n");
     free(text);
     check_ok(firn_json_load(path, &back, &err), &err);
     assert_true(json_equal(v, back));

@@ -136,7 +136,8 @@ static void the_environment_chooses_the_threads_when_nobody_else_does(void **sta
     for (size_t i = 0; i < N_OF(bad); i++) {
         setenv("FIRN_THREADS", bad[i], 1);
         char text[100];
-        snprintf(text, sizeof text, "FIRN_THREADS: expected a number from 1 to 1024, got %s", bad[i]);
+        snprintf(text, sizeof text, "FIRN_THREADS: expected a number from 1 to 1024, got %s",
+                 bad[i]);
         check_fails(firn_pool_create(&pool, 0, &err), FIRN_ERR_USAGE, &err, text);
         assert_null(pool);
     }

@@ -60,7 +60,8 @@ static void normal_numbers_have_their_moments(void **state)
         m4 += x * x * x * x / N;
         pairs += x * firn_normal(42, 1, 2, i ^ 1) / N;
     }
-    /* variances of the estimates: 1/N, 2/N, 96/N; of the product of a pair 2/N (each counts twice) */
+    /* variances of the estimates: 1/N, 2/N, 96/N; of the product of a pair 2/N (each counts twice)
+     */
     assert_true(fabs(m1) < 5 * sqrt(1.0 / N));
     assert_true(fabs(m2 - 1) < 5 * sqrt(2.0 / N));
     assert_true(fabs(m4 - 3) < 5 * sqrt(96.0 / N));

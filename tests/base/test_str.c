@@ -51,9 +51,16 @@ static void reals_are_written_short_and_read_back_the_same(void **state)
     static const struct {
         double value;
         const char *text;
-    } cases[] = { { 0.001, "0.001" },     { 1e-5, "1e-05" },    { 3.0, "3.0" },    { 0.1, "0.1" },
-                  { -2.5, "-2.5" },       { 1e300, "1e+300" },  { 0.0, "0.0" },    { -0.0, "-0.0" },
-                  { 5e-324, "4.94065645841247e-324" },          { 1e22, "1e+22" },
+    } cases[] = { { 0.001, "0.001" },
+                  { 1e-5, "1e-05" },
+                  { 3.0, "3.0" },
+                  { 0.1, "0.1" },
+                  { -2.5, "-2.5" },
+                  { 1e300, "1e+300" },
+                  { 0.0, "0.0" },
+                  { -0.0, "-0.0" },
+                  { 5e-324, "4.94065645841247e-324" },
+                  { 1e22, "1e+22" },
                   { 0.1 + 0.2, "0.30000000000000004" } };
     char text[FIRN_REAL_TEXT];
     for (size_t i = 0; i < N_OF(cases); i++) {
@@ -69,10 +76,12 @@ static void reals_are_written_short_and_read_back_the_same(void **state)
 static void only_whole_finite_numbers_are_numbers(void **state)
 {
     (void) state;
-    static const char *const good[] = { "1", "-1", "+1", "1.", ".5", "1e3", "1E-3", "007", "1.5e+2" };
-    static const char *const bad[] = { "",   "-",    "+",    ".",    "e5",  "1e",   "1e+",  "1 ",
-                                       " 1", "0x10", "nan",  "inf",  "1,5", "1e999", "1.2.3", "--1",
-                                       "1_0" };
+    static const char *const good[] = {
+        "1", "-1", "+1", "1.", ".5", "1e3", "1E-3", "007", "1.5e+2"
+    };
+    static const char *const bad[] = { "",    "-",     "+",     ".",    "e5",  "1e",
+                                       "1e+", "1 ",    " 1",    "0x10", "nan", "inf",
+                                       "1,5", "1e999", "1.2.3", "--1",  "1_0" };
     double real;
     int64_t whole;
     for (size_t i = 0; i < N_OF(good); i++)
@@ -108,8 +117,8 @@ static void a_locale_with_a_comma_changes_nothing(void **state)
 static void a_slip_finds_the_word_that_was_meant(void **state)
 {
     (void) state;
-    static const char *const words[] = { "learning_rate", "r", "seed", "text", "lora_alpha",
-                                         "batch_size",    NULL };
+    static const char *const words[] = { "learning_rate", "r",          "seed", "text",
+                                         "lora_alpha",    "batch_size", NULL };
     assert_string_equal(firn_nearest("lerning_rate", words), "learning_rate");
     assert_string_equal(firn_nearest("tetx", words), "text");
     assert_string_equal(firn_nearest("Seed", words), "seed");

@@ -15,13 +15,14 @@ static json_t *parse(const char *text)
 static void a_recipe_reads_as_its_tree(void **state)
 {
     (void) state;
-    json_t *got = parse("# a recipe\nmodel: models/minilm   # a folder\ndata:  {train: train.jsonl, text: text}\n"
-                        "method: {type: lora, r: 8, target_modules: [query, value]}\n"
-                        "train:\n  learning_rate: 1e-3\n  list:\n  - a\n  - {b: 1}\n");
-    json_t *want = json_pack("{s:s, s:{s:s, s:s}, s:{s:s, s:i, s:[s, s]}, s:{s:f, s:[s, {s:i}]}}", "model",
-                             "models/minilm", "data", "train", "train.jsonl", "text", "text", "method",
-                             "type", "lora", "r", 8, "target_modules", "query", "value", "train",
-                             "learning_rate", 1e-3, "list", "a", "b", 1);
+    json_t *got = parse(
+        "# a recipe\nmodel: models/minilm   # a folder\ndata:  {train: train.jsonl, text: text}\n"
+        "method: {type: lora, r: 8, target_modules: [query, value]}\n"
+        "train:\n  learning_rate: 1e-3\n  list:\n  - a\n  - {b: 1}\n");
+    json_t *want = json_pack("{s:s, s:{s:s, s:s}, s:{s:s, s:i, s:[s, s]}, s:{s:f, s:[s, {s:i}]}}",
+                             "model", "models/minilm", "data", "train", "train.jsonl", "text",
+                             "text", "method", "type", "lora", "r", 8, "target_modules", "query",
+                             "value", "train", "learning_rate", 1e-3, "list", "a", "b", 1);
     assert_true(json_equal(got, want));
     json_decref(got);
     json_decref(want);
@@ -33,23 +34,51 @@ static void plain_scalars_are_typed_by_the_core_rules(void **state)
     static const struct {
         const char *text, *json;
     } cases[] = {
-        { "", "null" },          { "~", "null" },          { "null", "null" },
-        { "Null", "null" },      { "NULL", "null" },       { "true", "true" },
-        { "True", "true" },      { "TRUE", "true" },       { "false", "false" },
-        { "1", "1" },            { "-1", "-1" },           { "+1", "1" },
-        { "007", "7" },          { "0o17", "15" },         { "0x1F", "31" },
-        { "0x0", "0" },          { "1e-3", "0.001" },      { "1e-5", "1e-05" },
-        { "1.", "1.0" },         { ".5", "0.5" },          { "1E+2", "100.0" },
+        { "", "null" },
+        { "~", "null" },
+        { "null", "null" },
+        { "Null", "null" },
+        { "NULL", "null" },
+        { "true", "true" },
+        { "True", "true" },
+        { "TRUE", "true" },
+        { "false", "false" },
+        { "1", "1" },
+        { "-1", "-1" },
+        { "+1", "1" },
+        { "007", "7" },
+        { "0o17", "15" },
+        { "0x1F", "31" },
+        { "0x0", "0" },
+        { "1e-3", "0.001" },
+        { "1e-5", "1e-05" },
+        { "1.", "1.0" },
+        { ".5", "0.5" },
+        { "1E+2", "100.0" },
         { "-9223372036854775808", "-9223372036854775808" },
         { "0x7fffffffffffffff", "9223372036854775807" },
-        { "yes", "\"yes\"" },    { "no", "\"no\"" },       { "on", "\"on\"" },
-        { "off", "\"off\"" },    { "y", "\"y\"" },         { "tRue", "\"tRue\"" },
-        { "1_000", "\"1_000\"" }, { "0b1", "\"0b1\"" },    { "1.2.3", "\"1.2.3\"" },
-        { "12:30", "\"12:30\"" }, { "e5", "\"e5\"" },      { "-", "[null]" },
-        { "--", "\"--\"" },      { "1e", "\"1e\"" },       { "0x", "\"0x\"" },
-        { "0o8", "\"0o8\"" },    { "2024-01-01", "\"2024-01-01\"" },
-        { "a b", "\"a b\"" },    { "'1'", "\"1\"" },       { "\"true\"", "\"true\"" },
-        { "''", "\"\"" },        { "|\n  a\n  b\n", "\"a\\nb\\n\"" },
+        { "yes", "\"yes\"" },
+        { "no", "\"no\"" },
+        { "on", "\"on\"" },
+        { "off", "\"off\"" },
+        { "y", "\"y\"" },
+        { "tRue", "\"tRue\"" },
+        { "1_000", "\"1_000\"" },
+        { "0b1", "\"0b1\"" },
+        { "1.2.3", "\"1.2.3\"" },
+        { "12:30", "\"12:30\"" },
+        { "e5", "\"e5\"" },
+        { "-", "[null]" },
+        { "--", "\"--\"" },
+        { "1e", "\"1e\"" },
+        { "0x", "\"0x\"" },
+        { "0o8", "\"0o8\"" },
+        { "2024-01-01", "\"2024-01-01\"" },
+        { "a b", "\"a b\"" },
+        { "'1'", "\"1\"" },
+        { "\"true\"", "\"true\"" },
+        { "''", "\"\"" },
+        { "|\n  a\n  b\n", "\"a\\nb\\n\"" },
         { "\"\\u00e9\\t\"", "\"é\\t\"" },
     };
     for (size_t i = 0; i < N_OF(cases); i++) {
@@ -90,7 +119,8 @@ static void what_yaml_could_but_firn_does_not_read_is_refused_with_its_line(void
         { "\"x\\0y\": 1\n", "line 1: a key holds a NUL" },
         { "a: [1\n", "line 2: while parsing a flow sequence: did not find expected ',' or ']'" },
         { "a: b: c\n", "line 1: mapping values are not allowed in this context" },
-        { "a:\n\t- 1\n", "line 2: while scanning for the next token: found character that cannot start any token" },
+        { "a:\n\t- 1\n", "line 2: while scanning for the next token: found character that cannot "
+                         "start any token" },
         { "a: 'x\n", "line 2: while scanning a quoted scalar: found unexpected end of stream" },
     };
     for (size_t i = 0; i < N_OF(cases); i++) {
@@ -147,9 +177,10 @@ static void an_empty_text_is_null(void **state)
 static void a_dump_is_readable_and_reads_back(void **state)
 {
     (void) state;
-    json_t *v = json_pack("{s:s, s:{s:f, s:i, s:[s, s], s:{}, s:[], s:n}, s:[{s:s, s:{s:b}}, [i], s]}",
-                          "model", "models/minilm", "train", "lr", 1e-5, "epochs", 3, "targets", "query",
-                          "layer.0", "none", "empty", "best", "list", "a", "x y", "b", "c", 1, 7, "-");
+    json_t *v =
+        json_pack("{s:s, s:{s:f, s:i, s:[s, s], s:{}, s:[], s:n}, s:[{s:s, s:{s:b}}, [i], s]}",
+                  "model", "models/minilm", "train", "lr", 1e-5, "epochs", 3, "targets", "query",
+                  "layer.0", "none", "empty", "best", "list", "a", "x y", "b", "c", 1, 7, "-");
     char *text = firn_yaml_dump(v);
     assert_string_equal(text, "model: models/minilm\ntrain:\n  lr: 1.0e-05\n  epochs: 3\n"
                               "  targets: [query, layer.0]\n  none: {}\n  empty: []\n  best: null\n"
@@ -165,18 +196,86 @@ static void any_text_survives_a_dump(void **state)
 {
     (void) state;
     static const char *const texts[] = {
-        "", " ", "a", "a ", " a", "true", "Yes", "no", "NULL", "~", "1", "1e5", "0x1", ".5", "-", "- a",
-        "a: b", "a #b", "#a", "[a]", "{a}", "a,b", "a]", "&a", "*a", "!a", "|", ">", "%a", "@a", "`a`",
-        "'a'", "\"a\"", "a\\b", "a\nb", "a\n", "\t", "a\tb", "\x01", "\x7f", "é", "日本語", "😀",
-        "\xc2\x80", "\xc2\x85", "\xc2\xa0", "\xe2\x80\xa8", "\xe2\x80\xa9", "\xef\xbb\xbf",
-        "\xef\xbf\xbe", "\xef\xbf\xbf", "\xef\xbf\xbd", "\xee\x80\x80", "\xed\x9f\xbf", "./a", "../a/b",
-        "/tmp/x", "a=b", "...", "---", "?", "? a", ":", "a:", "<<", "=", "\r", "\r\n", "y", "off",
-        "layer.0.(query)", "a - b", "2024-01-01", "12:30",
+        "",
+        " ",
+        "a",
+        "a ",
+        " a",
+        "true",
+        "Yes",
+        "no",
+        "NULL",
+        "~",
+        "1",
+        "1e5",
+        "0x1",
+        ".5",
+        "-",
+        "- a",
+        "a: b",
+        "a #b",
+        "#a",
+        "[a]",
+        "{a}",
+        "a,b",
+        "a]",
+        "&a",
+        "*a",
+        "!a",
+        "|",
+        ">",
+        "%a",
+        "@a",
+        "`a`",
+        "'a'",
+        "\"a\"",
+        "a\\b",
+        "a\nb",
+        "a\n",
+        "\t",
+        "a\tb",
+        "\x01",
+        "\x7f",
+        "é",
+        "日本語",
+        "😀",
+        "\xc2\x80",
+        "\xc2\x85",
+        "\xc2\xa0",
+        "\xe2\x80\xa8",
+        "\xe2\x80\xa9",
+        "\xef\xbb\xbf",
+        "\xef\xbf\xbe",
+        "\xef\xbf\xbf",
+        "\xef\xbf\xbd",
+        "\xee\x80\x80",
+        "\xed\x9f\xbf",
+        "./a",
+        "../a/b",
+        "/tmp/x",
+        "a=b",
+        "...",
+        "---",
+        "?",
+        "? a",
+        ":",
+        "a:",
+        "<<",
+        "=",
+        "\r",
+        "\r\n",
+        "y",
+        "off",
+        "layer.0.(query)",
+        "a - b",
+        "2024-01-01",
+        "12:30",
     };
     for (size_t i = 0; i < N_OF(texts); i++) {
         json_t *forms[] = { json_string(texts[i]), json_pack("[s, s]", texts[i], "x"),
                             json_pack("{s:s}", "k", texts[i]), json_pack("[[s]]", texts[i]),
-                            json_pack("{s:[{s:s}]}", texts[i][0] != '\0' ? texts[i] : "k", "k", texts[i]) };
+                            json_pack("{s:[{s:s}]}", texts[i][0] != '\0' ? texts[i] : "k", "k",
+                                      texts[i]) };
         for (size_t k = 0; k < N_OF(forms); k++) {
             char *text = firn_yaml_dump(forms[k]);
             json_t *back = parse(text);
@@ -198,7 +297,8 @@ static void a_file_is_named_in_its_error(void **state)
     assert_int_equal(json_object_size(v), 2);
     json_decref(v);
     path = scratch_file(state, "r.yaml", BYTES("a: 1\nb: [2\n"));
-    check_fails(firn_yaml_load(path, &v, &err), FIRN_ERR_FORMAT, &err, "did not find expected ',' or ']'");
+    check_fails(firn_yaml_load(path, &v, &err), FIRN_ERR_FORMAT, &err,
+                "did not find expected ',' or ']'");
     assert_non_null(strstr(err.text, "r.yaml: line 3"));
     check_fails(firn_yaml_load(scratch_path(state, "none"), &v, &err), FIRN_ERR_IO, &err,
                 "No such file or directory");

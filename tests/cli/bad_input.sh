@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # bad_input.sh FIRN MODELS: wrong input ends with exit code 1 or 2 and one line on stderr that names the thing.
 set -u
-firn=$1 models=$2
+firn=$(realpath "$1") models=$(realpath "$2")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1

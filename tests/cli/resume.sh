@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # resume.sh FIRN MODELS: a run that is killed at any time and resumed ends with the bytes of one that was not.
 set -eu
-firn=$1 models=$2
+firn=$(realpath "$1") models=$(realpath "$2")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"

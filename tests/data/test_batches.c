@@ -60,8 +60,11 @@ static void every_example_is_in_one_batch(void **state)
     for (size_t i = 0; i < N_OF(sizes); i++)
         for (int option = 0; option < 4; option++) {
             struct firn_batches plan;
-            const struct firn_batches_params p = { .batch_size = 8, .multiple = 8, .max_length = 100,
-                                                   .seed = 1, .shuffles = option & 1,
+            const struct firn_batches_params p = { .batch_size = 8,
+                                                   .multiple = 8,
+                                                   .max_length = 100,
+                                                   .seed = 1,
+                                                   .shuffles = option & 1,
                                                    .groups = option >> 1 };
             plan_and_check(&plan, lengths, sizes[i], &p);
             firn_batches_free(&plan);
@@ -76,8 +79,12 @@ static void a_plan_depends_on_seed_and_epoch_and_on_nothing_else(void **state)
     static uint32_t lengths[N];
     struct firn_batches plans[4];
     random_lengths(lengths, N);
-    struct firn_batches_params p = { .batch_size = 8, .multiple = 8, .max_length = 128, .seed = 1,
-                                     .shuffles = true, .groups = true };
+    struct firn_batches_params p = { .batch_size = 8,
+                                     .multiple = 8,
+                                     .max_length = 128,
+                                     .seed = 1,
+                                     .shuffles = true,
+                                     .groups = true };
     plan_and_check(&plans[0], lengths, N, &p);
     plan_and_check(&plans[1], lengths, N, &p);
     p.epoch = 1;
@@ -102,13 +109,16 @@ static void grouping_saves_padding(void **state)
     for (uint32_t i = 0; i < N_MAX; i++)
         needed += lengths[i];
     struct firn_batches plan;
-    struct firn_batches_params p = { .batch_size = 16, .multiple = 8, .max_length = 128, .shuffles = true };
+    struct firn_batches_params p = {
+        .batch_size = 16, .multiple = 8, .max_length = 128, .shuffles = true
+    };
     const uint64_t plain = plan_and_check(&plan, lengths, N_MAX, &p);
     firn_batches_free(&plan);
     p.groups = true;
     const uint64_t grouped = plan_and_check(&plan, lengths, N_MAX, &p);
     firn_batches_free(&plan);
-    /* uniform lengths: the longest of 16 is nearly twice the mean; grouped, half a bucket is lost */
+    /* uniform lengths: the longest of 16 is nearly twice the mean; grouped, half a bucket is lost
+     */
     assert_true((double) plain > 1.7 * (double) needed);
     assert_true((double) grouped < 1.15 * (double) needed);
 }
@@ -120,8 +130,9 @@ static void grouped_batches_do_not_come_sorted(void **state)
     struct firn_batches plan;
     uint32_t longer = 0, shorter = 0;
     random_lengths(lengths, N_MAX);
-    const struct firn_batches_params p = { .batch_size = 16, .multiple = 1, .max_length = 128,
-                                           .shuffles = true, .groups = true };
+    const struct firn_batches_params p = {
+        .batch_size = 16, .multiple = 1, .max_length = 128, .shuffles = true, .groups = true
+    };
     plan_and_check(&plan, lengths, N_MAX, &p);
     for (uint32_t b = 1; b < plan.count; b++) {
         longer += plan.list[b].length > plan.list[b - 1].length;
@@ -136,7 +147,9 @@ static void an_evaluation_goes_from_long_to_short_and_keeps_equal_ones_in_order(
     (void) state;
     const uint32_t lengths[] = { 3, 9, 3, 20, 9, 3 }, want[] = { 3, 1, 4, 0, 2, 5 };
     struct firn_batches plan;
-    const struct firn_batches_params p = { .batch_size = 4, .multiple = 8, .max_length = 18, .seed = 7 };
+    const struct firn_batches_params p = {
+        .batch_size = 4, .multiple = 8, .max_length = 18, .seed = 7
+    };
     plan_and_check(&plan, lengths, 6, &p);
     assert_memory_equal(plan.order, want, sizeof want);
     assert_int_equal(plan.list[0].length, 18);
@@ -163,8 +176,11 @@ static void sizes_of_nothing_and_of_everything_are_safe(void **state)
     const uint32_t lengths[] = { UINT32_MAX, 1, 5 };
     struct firn_batches plan;
     struct firn_error err = { 0 };
-    struct firn_batches_params p = { .batch_size = UINT32_MAX, .multiple = UINT32_MAX - 1,
-                                     .max_length = UINT32_MAX, .shuffles = true, .groups = true };
+    struct firn_batches_params p = { .batch_size = UINT32_MAX,
+                                     .multiple = UINT32_MAX - 1,
+                                     .max_length = UINT32_MAX,
+                                     .shuffles = true,
+                                     .groups = true };
     check_ok(firn_batches_plan(&plan, lengths, 3, &p, &err), &err);
     assert_int_equal(plan.count, 1);
     assert_int_equal(plan.list[0].length, UINT32_MAX);

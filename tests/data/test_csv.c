@@ -9,7 +9,8 @@ struct want {
     const char *a, *b;
 };
 
-static void check_rows(const char *bytes, size_t n, char separator, const struct want *want, size_t count)
+static void check_rows(const char *bytes, size_t n, char separator, const struct want *want,
+                       size_t count)
 {
     struct firn_table t = { 0 };
     struct firn_error err = { 0 };
@@ -27,9 +28,13 @@ static void check_rows(const char *bytes, size_t n, char separator, const struct
 static void fields_are_texts_named_by_the_header(void **state)
 {
     (void) state;
-    const struct want want[] = { { 2, "1", "two words" }, { 3, "", "x" }, { 4, "y", "" }, { 5, "", "" } };
+    const struct want want[] = {
+        { 2, "1", "two words" }, { 3, "", "x" }, { 4, "y", "" }, { 5, "", "" }
+    };
     check_rows(BYTES("a,b\n1,two words\n,x\ny,\n,"), ',', want, 4);
-    check_rows(BYTES("\xef\xbb\xbf" "a,b\r\n1,two words\r\n,x\r\ny,\r\n,\r\n"), ',', want, 4);
+    check_rows(BYTES("\xef\xbb\xbf"
+                     "a,b\r\n1,two words\r\n,x\r\ny,\r\n,\r\n"),
+               ',', want, 4);
     check_rows(BYTES("a\tb\n1\ttwo words\n\tx\ny\t\n\t\n"), '\t', want, 4);
 }
 
@@ -40,7 +45,8 @@ static void quotes_hold_separators_quotes_and_line_feeds(void **state)
                                  { 3, "two\nlines\r\nor three", "1" },
                                  { 6, "", "\"" },
                                  { 7, "in \"side\"", "z" } };
-    check_rows(BYTES("\"a\",\"b\"\n\"x,y\",\"say \"\"hi\"\"\"\n\"two\nlines\r\nor three\",1\n\"\",\"\"\"\"\r\n"
+    check_rows(BYTES("\"a\",\"b\"\n\"x,y\",\"say \"\"hi\"\"\"\n\"two\nlines\r\nor "
+                     "three\",1\n\"\",\"\"\"\"\r\n"
                      "in \"side\",z"),
                ',', want, 4);
 }
@@ -68,7 +74,8 @@ static void broken_records_are_named_by_their_line(void **state)
         const char *message;
     } cases[] = {
         { BYTES("a,b\n1,2\n3\n"), "t.csv: line 3: expected 2 fields, as in the header, got 1" },
-        { BYTES("a,b\n\"1\n\n\",2\n3,4,5\n"), "t.csv: line 5: expected 2 fields, as in the header, got 3" },
+        { BYTES("a,b\n\"1\n\n\",2\n3,4,5\n"),
+          "t.csv: line 5: expected 2 fields, as in the header, got 3" },
         { BYTES("a\n1,2\n"), "t.csv: line 2: expected 1 field, as in the header, got 2" },
         { BYTES("a,b\n1,\"2\n3,4\n"), "t.csv: line 2: a quoted field starts here and has no end" },
         { BYTES("a,b\n1,\"2\"x\n"), "t.csv: line 2: text after the quote that ends a field" },

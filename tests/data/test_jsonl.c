@@ -9,12 +9,13 @@ static void values_keep_their_types_and_lines(void **state)
     (void) state;
     struct firn_table t = { 0 };
     struct firn_error err = { 0 };
-    check_ok(firn_table_parse_jsonl(&t, "t.jsonl",
-                                    BYTES("\xef\xbb\xbf{\"a\": \"x\\ny\", \"b\": 1}\r\n \t\n"
-                                          "{\"a\": 1.5, \"b\": true}\n"
-                                          "{\"a\": null, \"b\": [\"O\", \"B-PER\"], \"c\": {\"d\": 1}}"),
-                                    &err),
-             &err);
+    check_ok(
+        firn_table_parse_jsonl(&t, "t.jsonl",
+                               BYTES("\xef\xbb\xbf{\"a\": \"x\\ny\", \"b\": 1}\r\n \t\n"
+                                     "{\"a\": 1.5, \"b\": true}\n"
+                                     "{\"a\": null, \"b\": [\"O\", \"B-PER\"], \"c\": {\"d\": 1}}"),
+                               &err),
+        &err);
     assert_int_equal(t.count, 3);
     assert_int_equal(t.rows[0].line, 1);
     assert_int_equal(t.rows[1].line, 3);
@@ -48,7 +49,8 @@ static void a_broken_line_is_named(void **state)
         { BYTES("true"), "t.jsonl: line 3: expected a JSON object, got a boolean" },
         { BYTES("{\"a\": 1, \"a\": 2}"), "t.jsonl: line 3: duplicate object key near '\"a\"'" },
         { BYTES("{\"a\": \"\xff\"}"), "t.jsonl: line 3: unable to decode byte 0xff near '\"'" },
-        { BYTES("{\"a\": \"\\ud800\"}"), "t.jsonl: line 3: invalid Unicode '\\uD800' near '\"\\ud800\"'" },
+        { BYTES("{\"a\": \"\\ud800\"}"),
+          "t.jsonl: line 3: invalid Unicode '\\uD800' near '\"\\ud800\"'" },
         { BYTES("{\"a\": NaN}"), "t.jsonl: line 3: invalid token near 'NaN'" },
     };
     for (size_t i = 0; i < N_OF(cases); i++) {
@@ -59,8 +61,8 @@ static void a_broken_line_is_named(void **state)
         memcpy(bytes + n, cases[i].line, cases[i].n);
         n += cases[i].n;
         memcpy(bytes + n, "\n{\"a\": 3}\n", 10);
-        check_fails(firn_table_parse_jsonl(&t, "t.jsonl", bytes, n + 10, &err), FIRN_ERR_FORMAT, &err,
-                    cases[i].message);
+        check_fails(firn_table_parse_jsonl(&t, "t.jsonl", bytes, n + 10, &err), FIRN_ERR_FORMAT,
+                    &err, cases[i].message);
         firn_table_free(&t);
     }
 }

@@ -28,7 +28,8 @@ static void check_labels(const char *jsonl, const char *joined)
         int32_t index = -1;
         const json_t *v = firn_table_value(&t, i, "label");
         for (size_t k = 0; k < (json_is_array(v) ? json_array_size(v) : 1); k++)
-            check_ok(firn_labels_find(&l, &t, i, json_is_array(v) ? json_array_get(v, k) : v, &index, &err),
+            check_ok(firn_labels_find(&l, &t, i, json_is_array(v) ? json_array_get(v, k) : v,
+                                      &index, &err),
                      &err);
     }
     firn_labels_free(&l);
@@ -42,15 +43,17 @@ static void words_are_sorted_by_bytes(void **state)
     check_labels("{\"label\": \"b\"}\n{\"label\": \"a\"}\n{\"label\": \"B\"}\n{\"label\": \"é\"}\n"
                  "{\"label\": \"b\"}",
                  "B a b é");
-    check_labels("{\"label\": \"nan\"}\n{\"label\": \"inf\"}\n{\"label\": \"0x10\"}\n{\"label\": \"\"}",
-                 " 0x10 inf nan");
+    check_labels(
+        "{\"label\": \"nan\"}\n{\"label\": \"inf\"}\n{\"label\": \"0x10\"}\n{\"label\": \"\"}",
+        " 0x10 inf nan");
 }
 
 static void numbers_are_sorted_by_size_before_words(void **state)
 {
     (void) state;
-    check_labels("{\"label\": 10}\n{\"label\": 9}\n{\"label\": -1}\n{\"label\": 2.5}\n{\"label\": 9.0}",
-                 "-1 2.5 9 10");
+    check_labels(
+        "{\"label\": 10}\n{\"label\": 9}\n{\"label\": -1}\n{\"label\": 2.5}\n{\"label\": 9.0}",
+        "-1 2.5 9 10");
     check_labels("{\"label\": \"10\"}\n{\"label\": \"9\"}\n{\"label\": \"none\"}", "9 10 none");
     check_labels("{\"label\": true}\n{\"label\": false}", "false true");
 }
@@ -58,8 +61,9 @@ static void numbers_are_sorted_by_size_before_words(void **state)
 static void lists_give_each_of_their_labels(void **state)
 {
     (void) state;
-    check_labels("{\"label\": [\"O\", \"B-PER\"]}\n{\"label\": []}\n{\"label\": [\"O\", \"I-PER\"]}",
-                 "B-PER I-PER O");
+    check_labels(
+        "{\"label\": [\"O\", \"B-PER\"]}\n{\"label\": []}\n{\"label\": [\"O\", \"I-PER\"]}",
+        "B-PER I-PER O");
 }
 
 static void an_index_is_the_place_in_the_sorted_list(void **state)
@@ -92,9 +96,10 @@ static void an_unknown_label_is_named_with_its_line_and_the_known_ones(void **st
     check_ok(firn_labels_collect(&l, &t, "label", &err), &err);
     check_fails(firn_labels_find(&l, &other, 0, firn_table_value(&other, 0, "label"), &index, &err),
                 FIRN_ERR_FORMAT, &err, "t.jsonl: line 2: label: expected one of neg, pos, got Pos");
-    check_fails(firn_labels_find(&l, &other, 0, firn_table_value(&other, 0, "bad"), &index, &err),
-                FIRN_ERR_FORMAT, &err,
-                "line 2: label: expected a label: a word, a number or a list of them, got an object");
+    check_fails(
+        firn_labels_find(&l, &other, 0, firn_table_value(&other, 0, "bad"), &index, &err),
+        FIRN_ERR_FORMAT, &err,
+        "line 2: label: expected a label: a word, a number or a list of them, got an object");
     check_fails(firn_labels_find(&l, &other, 0, NULL, &index, &err), FIRN_ERR_FORMAT, &err,
                 "got nothing");
     firn_labels_free(&l);
@@ -108,11 +113,15 @@ static void columns_that_hold_no_labels_are_errors(void **state)
     static const struct {
         const char *jsonl, *message;
     } cases[] = {
-        { "{\"text\": \"a\", \"labels\": 1}", "t.jsonl: expected a column label, got only labels, text" },
-        { "{\"label\": 1}\n{\"text\": 1}", "t.jsonl: line 2: expected a column label, got only text" },
-        { "{\"label\": 1}\n{\"label\": null}", "t.jsonl: line 2: label: expected a value, got null" },
-        { "{\"label\": {}}", "t.jsonl: line 1: label: expected a label: a word, a number or a list of "
-                             "them, got an object" },
+        { "{\"text\": \"a\", \"labels\": 1}",
+          "t.jsonl: expected a column label, got only labels, text" },
+        { "{\"label\": 1}\n{\"text\": 1}",
+          "t.jsonl: line 2: expected a column label, got only text" },
+        { "{\"label\": 1}\n{\"label\": null}",
+          "t.jsonl: line 2: label: expected a value, got null" },
+        { "{\"label\": {}}",
+          "t.jsonl: line 1: label: expected a label: a word, a number or a list of "
+          "them, got an object" },
         { "{\"label\": [[1]]}", "a list of them, got a list" },
         { "{\"label\": [null]}", "a list of them, got null" },
         { "{\"label\": \"a\\u0000b\"}", "got a text that is too long or holds a NUL" },
@@ -123,7 +132,8 @@ static void columns_that_hold_no_labels_are_errors(void **state)
         struct firn_labels l;
         struct firn_error err = { 0 };
         table_of(&t, cases[i].jsonl);
-        check_fails(firn_labels_collect(&l, &t, "label", &err), FIRN_ERR_FORMAT, &err, cases[i].message);
+        check_fails(firn_labels_collect(&l, &t, "label", &err), FIRN_ERR_FORMAT, &err,
+                    cases[i].message);
         assert_null(l.names);
         firn_table_free(&t);
     }

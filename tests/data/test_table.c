@@ -20,7 +20,8 @@ static void the_name_of_a_file_chooses_its_reader(void **state)
         struct firn_error err = { 0 };
         const char *text;
         size_t size;
-        const char *path = scratch_file(state, files[i].name, files[i].bytes, strlen(files[i].bytes));
+        const char *path =
+            scratch_file(state, files[i].name, files[i].bytes, strlen(files[i].bytes));
         check_ok(firn_table_load(&t, path, &err), &err);
         assert_int_equal(t.count, 2);
         check_ok(firn_table_text(&t, 1, "text", &text, &size, &err), &err);
@@ -36,13 +37,14 @@ static void a_file_without_examples_is_an_error(void **state)
 {
     static const struct {
         const char *name, *bytes;
-    } files[] = { { "e.jsonl", "" }, { "e.jsonl", "\n  \n\r\n" }, { "e.csv", "" },
+    } files[] = { { "e.jsonl", "" },    { "e.jsonl", "\n  \n\r\n" }, { "e.csv", "" },
                   { "e.csv", "a,b\n" }, { "e.csv", "\xef\xbb\xbf" }, { "e.csv", "\n\n\n" },
                   { "e.txt", "\n\n" } };
     for (size_t i = 0; i < N_OF(files); i++) {
         struct firn_table t;
         struct firn_error err = { 0 };
-        const char *path = scratch_file(state, files[i].name, files[i].bytes, strlen(files[i].bytes));
+        const char *path =
+            scratch_file(state, files[i].name, files[i].bytes, strlen(files[i].bytes));
         check_fails(firn_table_load(&t, path, &err), FIRN_ERR_FORMAT, &err, ": holds no examples");
         assert_memory_equal(err.text, path, strlen(path));
         assert_null(t.rows);
@@ -55,9 +57,9 @@ static void a_file_that_is_not_there_or_of_no_known_kind_is_an_error(void **stat
     struct firn_error err = { 0 };
     check_fails(firn_table_load(&t, scratch_path(state, "none.csv"), &err), FIRN_ERR_IO, &err,
                 "none.csv: cannot open: No such file or directory");
-    check_fails(firn_table_load(&t, scratch_file(state, "t.xlsx", BYTES("PK")), &err),
-                FIRN_ERR_USAGE, &err,
-                "t.xlsx: expected a name that ends in .jsonl, .json, .csv, .tsv or .txt, got another");
+    check_fails(
+        firn_table_load(&t, scratch_file(state, "t.xlsx", BYTES("PK")), &err), FIRN_ERR_USAGE, &err,
+        "t.xlsx: expected a name that ends in .jsonl, .json, .csv, .tsv or .txt, got another");
     check_fails(firn_table_load(&t, scratch_file(state, "csv", BYTES("a\n1\n")), &err),
                 FIRN_ERR_USAGE, &err, "got another");
 }
@@ -69,7 +71,10 @@ static void text_lines_keep_their_numbers(void **state)
     struct firn_error err = { 0 };
     const char *text;
     size_t size;
-    check_ok(firn_table_parse_text(&t, "t.txt", BYTES("\xef\xbb\xbf" "one\r\n\r\n  two \n\n\nth\0ree"), &err),
+    check_ok(firn_table_parse_text(&t, "t.txt",
+                                   BYTES("\xef\xbb\xbf"
+                                         "one\r\n\r\n  two \n\n\nth\0ree"),
+                                   &err),
              &err);
     assert_int_equal(t.count, 3);
     assert_int_equal(t.rows[1].line, 3);
@@ -81,8 +86,8 @@ static void text_lines_keep_their_numbers(void **state)
     check_ok(firn_table_text(&t, 2, "text", &text, &size, &err), &err);
     assert_int_equal(size, 6);
     firn_table_free(&t);
-    check_fails(firn_table_parse_text(&t, "t.txt", BYTES("one\n\ntw\xffo\n"), &err), FIRN_ERR_FORMAT,
-                &err, "t.txt: line 3: is not UTF-8");
+    check_fails(firn_table_parse_text(&t, "t.txt", BYTES("one\n\ntw\xffo\n"), &err),
+                FIRN_ERR_FORMAT, &err, "t.txt: line 3: is not UTF-8");
     firn_table_free(&t);
 }
 
