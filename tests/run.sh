@@ -17,7 +17,7 @@ esac
 needed='gcc libc6-dev meson ninja-build pkg-config libjansson-dev libyaml-dev libpcre2-dev
 libutf8proc-dev libopenblas-dev libvulkan-dev libvulkan-volk-dev libshaderc-dev glslang-dev
 spirv-tools libstdc++-12-dev glslc mesa-vulkan-drivers'
-$only_build || needed="$needed libcmocka-dev vulkan-validationlayers"
+$only_build || needed="$needed libcmocka-dev vulkan-validationlayers g++"
 
 missing=''
 for package in $needed; do

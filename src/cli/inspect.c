@@ -141,7 +141,7 @@ static firn_status inspect_file(const char *path, json_t *out, struct firn_error
 static void print_tree(const json_t *v, int indent)
 {
     const char *key;
-    json_t *item;
+    json_t *item, *entry;
     size_t i;
     json_object_foreach ((json_t *) v, key, item) {
         if (json_is_object(item)) {
@@ -149,8 +149,8 @@ static void print_tree(const json_t *v, int indent)
             print_tree(item, indent + 2);
         } else if (json_is_array(item) && json_is_object(json_array_get(item, 0))) {
             printf("%*s%s\n", indent, "", key);
-            json_array_foreach (item, i, v)
-                print_tree(v, indent + 2);
+            json_array_foreach (item, i, entry)
+                print_tree(entry, indent + 2);
         } else {
             char *text = json_dumps(item, JSON_ENCODE_ANY | JSON_COMPACT);
             printf("%*s%-16s %s\n", indent, "", key,

@@ -162,6 +162,9 @@ static firn_status apply_override(json_t *tree, const char *text, struct firn_er
     firn_status status = split_override(text, section, key, sizeof key, &value, err);
     if (status)
         return status;
+    if (value[0] == '\0')
+        return firn_fail(err, FIRN_ERR_USAGE, .key = FIRN_STR("%s%s%s", section, section[0] != '\0' ? "." : "", key),
+                         .expected = "a value behind the =", .got = "nothing");
     json_t *parsed = NULL, *mapping = tree;
     status = firn_yaml_parse(value, strlen(value), text, &parsed, err);
     if (status)
