@@ -64,16 +64,16 @@ static firn_status add_normalized(struct firn_added *a, size_t index, bool is_la
 }
 
 firn_status firn_added_read(struct firn_added *a, const char *file, const json_t *list,
-                            const struct firn_model *model, const struct firn_normalizer *normalizer,
-                            struct firn_error *err)
+                            const struct firn_model *model,
+                            const struct firn_normalizer *normalizer, struct firn_error *err)
 {
     const struct firn_place at = { file, "added_tokens", err };
     struct firn_vocab all = { 0 }; // contents to their last position in the list
     firn_status s = FIRN_OK;
     uint32_t twice;
     if (list != NULL && !json_is_null(list) && !json_is_array(list))
-        return firn_fail(err, FIRN_ERR_FORMAT, .file = file, .key = at.path,
-                         .expected = "an array", .got = firn_json_kind(list));
+        return firn_fail(err, FIRN_ERR_FORMAT, .file = file, .key = at.path, .expected = "an array",
+                         .got = firn_json_kind(list));
     a->n = json_array_size(list);
     a->tokens = calloc(a->n + 1, sizeof *a->tokens);
     if (a->tokens == NULL)
@@ -109,8 +109,8 @@ firn_status firn_added_read(struct firn_added *a, const char *file, const json_t
         const int32_t id = a->tokens[last].id;
         if (word->size == 0)
             continue;
-        // of a token that is there twice the last one counts, but decoders get the normalized text of
-        // any; of equal ids the vocabulary gives the word that was added last
+        // of a token that is there twice the last one counts, but decoders get the normalized text
+        // of any; of equal ids the vocabulary gives the word that was added last
         if (i == last && !a->tokens[i].normalized &&
             !firn_vocab_add(&a->raw.patterns, content, word->size, (int32_t) i))
             s = no_memory(&at);
@@ -206,7 +206,8 @@ void firn_added_split(const struct firn_added *a, bool is_normalized, struct fir
 {
     const struct firn_trie *trie = is_normalized ? &a->normalized.trie : &a->raw.trie;
     if (trie->n < 2 && !is_normalized)
-        return; // else pieces are cut anew: the normalizer may have taken code points off their ends
+        return; // else pieces are cut anew: the normalizer may have taken code points off their
+                // ends
     firn_split_begin(t);
     for (size_t i = 0; i < t->n_pieces; i++) {
         if (t->pieces[i].id >= 0)

@@ -27,11 +27,11 @@ struct firn_added {
     size_t n_new; /* tokens that the model's vocabulary does not have */
 };
 
-/* Reads the list of added tokens (may be null). Ids are given as the reference library gives them: the
- * model's where it knows the token, else the next free one in the order of the list. */
+/* Reads the list of added tokens (may be null). Ids are given as the reference library gives them:
+ * the model's where it knows the token, else the next free one in the order of the list. */
 firn_status firn_added_read(struct firn_added *a, const char *file, const json_t *list,
-                            const struct firn_model *model, const struct firn_normalizer *normalizer,
-                            struct firn_error *err);
+                            const struct firn_model *model,
+                            const struct firn_normalizer *normalizer, struct firn_error *err);
 void firn_added_free(struct firn_added *a);
 
 /* Cuts tokens out of the pieces of a text: those that are looked for in the raw text, or those that

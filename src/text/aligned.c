@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rewriting and splitting of a text while keeping track of where every byte came from. The rules (also
- * the odd ones) are those of NormalizedString in the reference library, since offsets depend on them. */
+/* Rewriting and splitting of a text while keeping track of where every byte came from. The rules
+ * (also the odd ones) are those of NormalizedString in the reference library, since offsets depend
+ * on them. */
 #include "text/aligned.h"
 
 #include "text/utf8.h"
@@ -220,8 +221,7 @@ void firn_rewrite_put(struct firn_text *t, uint32_t c, int change)
     if (t->out_align != NULL) {
         struct firn_span a;
         if (replaced > 0)
-            a = t->align != NULL ? t->align[t->at]
-                                 : (struct firn_span){ t->at, t->at + replaced };
+            a = t->align != NULL ? t->align[t->at] : (struct firn_span){ t->at, t->at + replaced };
         else if (t->at > t->piece.begin)
             a = t->align != NULL ? t->align[t->at - 1] : in_place(t, t->at - 1);
         else

@@ -12,7 +12,7 @@
 
 #define FIRN_TEXT_MAX (128u << 20) /* bytes of a text */
 /* Bytes that a text may become: the largest growth of a normal form is elevenfold. */
-#define FIRN_TEXT_GROWN_MAX(size)                                                                 \
+#define FIRN_TEXT_GROWN_MAX(size)                                                                  \
     ((size) < (32u << 20) ? (1u << 20) + 16 * (size_t) (size) : (size_t) 16 * (33u << 20))
 
 struct firn_span {
@@ -35,7 +35,7 @@ struct firn_buffer {
 struct firn_text {
     const uint8_t *original;
     uint32_t original_size;
-    const uint8_t *bytes; /* the original itself, or one of the buffers */
+    const uint8_t *bytes;          /* the original itself, or one of the buffers */
     const struct firn_span *align; /* per byte; NULL while every code point is still in its place */
     uint32_t size;
     struct firn_piece *pieces;
@@ -67,10 +67,10 @@ struct firn_span firn_text_origin(const struct firn_text *t, uint32_t begin, uin
 
 /* Rewriting. Between begin and commit every piece is opened and closed (or copied) in turn. Between
  * open and close each code point of the new text is put with its `change`: 0 it replaces the next
- * one, 1 it is inserted after the last one, -n it replaces the next one and the n after that go; what
- * is not read by close goes too. `open` skips `n_removed` code points first. `open_whole` is for
- * replacing single ranges: keep, skip, and put with change 1; it does not leave out what inserted
- * code points at the start of the piece would leave out of `open`. */
+ * one, 1 it is inserted after the last one, -n it replaces the next one and the n after that go;
+ * what is not read by close goes too. `open` skips `n_removed` code points first. `open_whole` is
+ * for replacing single ranges: keep, skip, and put with change 1; it does not leave out what
+ * inserted code points at the start of the piece would leave out of `open`. */
 void firn_rewrite_begin(struct firn_text *t);
 void firn_rewrite_open(struct firn_text *t, const struct firn_piece *piece, size_t n_removed);
 void firn_rewrite_open_whole(struct firn_text *t, const struct firn_piece *piece);
@@ -85,7 +85,8 @@ void firn_rewrite_commit(struct firn_text *t);
 /* All pieces at once through a table of bytes, where every code point keeps its size. */
 void firn_rewrite_map(struct firn_text *t, const uint8_t map[256]);
 
-/* Splitting. Between begin and commit, the new pieces are added in order; empty ones are dropped. */
+/* Splitting. Between begin and commit, the new pieces are added in order; empty ones are dropped.
+ */
 void firn_split_begin(struct firn_text *t);
 void firn_split_add(struct firn_text *t, uint32_t begin, uint32_t end, int32_t id);
 void firn_split_keep(struct firn_text *t, const struct firn_piece *piece);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Byte-pair encoding: a piece starts as its characters (or bytes), and the pair of neighbours with the
- * lowest rank, the leftmost of equal ones, is merged until no pair has one. Byte-level pieces stay
- * bytes here; characters that are unknown may fall back to tokens for their bytes ("<0x0A>"). */
+/* Byte-pair encoding: a piece starts as its characters (or bytes), and the pair of neighbours with
+ * the lowest rank, the leftmost of equal ones, is merged until no pair has one. Byte-level pieces
+ * stay bytes here; characters that are unknown may fall back to tokens for their bytes ("<0x0A>").
+ */
 #include "text/model.h"
 
 #include "text/bytelevel.h"
@@ -52,9 +53,9 @@ static char *copy_text(const char *text, size_t size)
     return copy;
 }
 
-static firn_status merge_of(struct firn_model *m, const struct firn_place *at, struct firn_str *both,
-                            const char *left, size_t left_size, const char *right,
-                            size_t right_size, uint32_t rank)
+static firn_status merge_of(struct firn_model *m, const struct firn_place *at,
+                            struct firn_str *both, const char *left, size_t left_size,
+                            const char *right, size_t right_size, uint32_t rank)
 {
     struct bpe *b = m->own;
     const int32_t l = firn_vocab_find(&m->vocab, left, left_size);
@@ -112,11 +113,13 @@ static firn_status read_merges(struct firn_model *m, const struct firn_place *at
             if (left.size >= 8 && memcmp(left.data, "#version", 8) == 0)
                 continue;
             char *space = left.data != NULL ? memchr(left.data, ' ', left.size) : NULL;
-            if (space == NULL || memchr(space + 1, ' ', left.size - (size_t) (space + 1 - left.data))) {
-                s.status = firn_fail(at->err, FIRN_ERR_FORMAT, .file = at->file,
-                                     .key = FIRN_STR("model.merges[%u]", (unsigned) rank),
-                                     .expected = "two tokens with one space between",
-                                     .got = FIRN_STR("'%.80s'", left.data != NULL ? left.data : ""));
+            if (space == NULL ||
+                memchr(space + 1, ' ', left.size - (size_t) (space + 1 - left.data))) {
+                s.status =
+                    firn_fail(at->err, FIRN_ERR_FORMAT, .file = at->file,
+                              .key = FIRN_STR("model.merges[%u]", (unsigned) rank),
+                              .expected = "two tokens with one space between",
+                              .got = FIRN_STR("'%.80s'", left.data != NULL ? left.data : ""));
                 break;
             }
             *space = '\0';
@@ -138,8 +141,9 @@ static firn_status read_merges(struct firn_model *m, const struct firn_place *at
     return s.status;
 }
 
-/* True when no merge joins U+2581, the mark of a space, to anything but itself before it: then a text
- * can be cut before every mark that follows something else, and the parts do not know each other. */
+/* True when no merge joins U+2581, the mark of a space, to anything but itself before it: then a
+ * text can be cut before every mark that follows something else, and the parts do not know each
+ * other. */
 static bool parts_at_spaces(const struct firn_model *m)
 {
     static const char mark[] = "\xE2\x96\x81";
@@ -154,14 +158,15 @@ static bool parts_at_spaces(const struct firn_model *m)
         size_t l, r;
         const char *left = firn_vocab_text(&m->vocab, merge->left, &l);
         const char *right = firn_vocab_text(&m->vocab, merge->right, &r);
-        if (r >= 3 && memcmp(right, mark, 3) == 0 && !(l >= 3 && memcmp(left + l - 3, mark, 3) == 0))
+        if (r >= 3 && memcmp(right, mark, 3) == 0 &&
+            !(l >= 3 && memcmp(left + l - 3, mark, 3) == 0))
             return false;
     }
     return true;
 }
 
-static firn_status read_bpe(struct firn_model *m, const struct firn_place *at,
-                            const json_t *object, const struct firn_parts *parts)
+static firn_status read_bpe(struct firn_model *m, const struct firn_place *at, const json_t *object,
+                            const struct firn_parts *parts)
 {
     struct bpe *b = calloc(1, sizeof *b);
     if (b == NULL)
@@ -241,8 +246,7 @@ static bool add_symbol(struct firn_model_scratch *scratch, size_t *n, int32_t id
 
 /* The characters of the piece as symbols. An unknown one waits: it may be joined to the next. */
 static firn_status symbols_of(const struct firn_model *m, const uint8_t *text, uint32_t size,
-                              struct firn_model_scratch *scratch, size_t *n,
-                              struct firn_error *err)
+                              struct firn_model_scratch *scratch, size_t *n, struct firn_error *err)
 {
     const struct bpe *b = m->own;
     struct firn_str buffer = { 0 };

@@ -14,11 +14,11 @@ enum kind { BYTES, WORDPIECE, METASPACE, FALLBACK, FUSE, REPLACE, STRIP, BPE, CT
 
 struct firn_decode_stage {
     enum kind kind;
-    bool cleans;                 /* WORDPIECE, CTC */
-    bool drops_first;            /* METASPACE: marks of the first token were put there */
-    uint32_t code;               /* METASPACE, STRIP */
-    int64_t start, stop;         /* STRIP */
-    char *text, *other;          /* WORDPIECE, BPE, REPLACE, CTC (pad, delimiter) */
+    bool cleans;         /* WORDPIECE, CTC */
+    bool drops_first;    /* METASPACE: marks of the first token were put there */
+    uint32_t code;       /* METASPACE, STRIP */
+    int64_t start, stop; /* STRIP */
+    char *text, *other;  /* WORDPIECE, BPE, REPLACE, CTC (pad, delimiter) */
     size_t size, other_size;
     struct firn_pattern pattern; /* REPLACE */
 };
@@ -102,9 +102,11 @@ static firn_status read_stage(struct firn_decode_stage *stage, const char *type,
     static const struct {
         const char *type;
         enum kind kind;
-    } kinds[] = { { "ByteLevel", BYTES },      { "WordPiece", WORDPIECE }, { "Metaspace", METASPACE },
-                  { "ByteFallback", FALLBACK }, { "Fuse", FUSE },          { "Replace", REPLACE },
-                  { "Strip", STRIP },          { "BPEDecoder", BPE },      { "CTC", CTC } };
+    } kinds[] = {
+        { "ByteLevel", BYTES },       { "WordPiece", WORDPIECE }, { "Metaspace", METASPACE },
+        { "ByteFallback", FALLBACK }, { "Fuse", FUSE },           { "Replace", REPLACE },
+        { "Strip", STRIP },           { "BPEDecoder", BPE },      { "CTC", CTC }
+    };
     size_t i = 0;
     while (i < sizeof kinds / sizeof kinds[0] && strcmp(kinds[i].type, type) != 0)
         i++;
@@ -122,7 +124,8 @@ static firn_status read_stage(struct firn_decode_stage *stage, const char *type,
         return read_metaspace(stage, at, object);
     case REPLACE:
         s = firn_pattern_read(&stage->pattern, at, object, "pattern");
-        return s == FIRN_OK ? copy_field(at, object, "content", NULL, &stage->text, &stage->size) : s;
+        return s == FIRN_OK ? copy_field(at, object, "content", NULL, &stage->text, &stage->size)
+                            : s;
     case STRIP:
         s = firn_need_code(at, object, "content", &stage->code);
         if (s == FIRN_OK)
@@ -222,9 +225,9 @@ static void replace_all(struct firn_str *s, const char *from, size_t from_size, 
 static void cleanup(struct firn_str *s)
 {
     static const char *const pairs[][2] = {
-        { " .", "." },       { " ?", "?" },     { " !", "!" },           { " ,", "," },
-        { " ' ", "'" },      { " n't", "n't" }, { " 'm", "'m" },         { " do not", " don't" },
-        { " 's", "'s" },     { " 've", "'ve" }, { " 're", "'re" },
+        { " .", "." },   { " ?", "?" },     { " !", "!" },     { " ,", "," },
+        { " ' ", "'" },  { " n't", "n't" }, { " 'm", "'m" },   { " do not", " don't" },
+        { " 's", "'s" }, { " 've", "'ve" }, { " 're", "'re" },
     };
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
         replace_all(s, pairs[i][0], strlen(pairs[i][0]), pairs[i][1], strlen(pairs[i][1]));
@@ -311,7 +314,7 @@ static void run_metaspace(const struct firn_decode_stage *stage, const struct fi
 
 static int hex_value(char c)
 {
-    return c >= '0' && c <= '9'            ? c - '0'
+    return c >= '0' && c <= '9'                 ? c - '0'
            : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
                                                 : -1;
 }

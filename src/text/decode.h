@@ -12,7 +12,7 @@ struct firn_texts {
     struct firn_str bytes;
     struct firn_text_at {
         size_t at, size;
-    } *items;
+    } * items;
     size_t n, capacity;
     bool failed;
 };

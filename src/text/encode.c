@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Encodes: runs the stages of a tokenizer over one or two texts, maps tokens back to the code points
- * that they came from, truncates, and adds special tokens. */
+/* Encodes: runs the stages of a tokenizer over one or two texts, maps tokens back to the code
+ * points that they came from, truncates, and adds special tokens. */
 #include "text/tokenizer.h"
 
 #include "text/unicode.h"
@@ -212,7 +212,8 @@ static firn_status encode_text(const struct firn_tokenizer *tok, struct firn_enc
     if (s != FIRN_OK)
         return s;
     firn_added_split(&tok->added, true, &w->text);
-    s = firn_pretokenizer_run(&tok->pretokenizer, &w->text, tok->model.takes_bytes, &w->matcher, err);
+    s = firn_pretokenizer_run(&tok->pretokenizer, &w->text, tok->model.takes_bytes, &w->matcher,
+                              err);
     if (s == FIRN_OK)
         s = firn_text_check(&w->text, err);
     return s == FIRN_OK ? tokenize(tok, w, limit, from_left, out, err) : s;
@@ -263,10 +264,10 @@ static firn_status truncate(struct firn_sequence *texts, size_t n_texts, size_t 
     const size_t which = params->truncation == FIRN_TRUNCATE_ONLY_SECOND;
     if (which >= n_texts || texts[which].n <= total - most)
         return firn_fail(err, FIRN_ERR_USAGE, .key = "truncation",
-                         .expected = which >= n_texts
-                                         ? "a second text to cut"
-                                         : FIRN_STR("a text of more than %zu tokens to cut",
-                                                    total - most),
+                         .expected =
+                             which >= n_texts
+                                 ? "a second text to cut"
+                                 : FIRN_STR("a text of more than %zu tokens to cut", total - most),
                          .got = which >= n_texts ? "one text" : FIRN_STR("%zu", texts[which].n));
     shorten(&texts[which], texts[which].n - (total - most), left, is_cut);
     return FIRN_OK;
@@ -295,8 +296,9 @@ firn_status firn_tokenizer_encode(const struct firn_tokenizer *tok, const char *
         return firn_fail(err, FIRN_ERR_MEMORY, .file = tok->path);
     struct firn_error inner = { 0 };
     firn_status s = FIRN_OK;
-    // what will be cut off a single text need not be made; of a pair the whole lengths count
-    const size_t limit = n_texts == 1 ? params->max_length : 0;
+    // what will be cut off a single text need not be made, but for one token that shows that
+    // something was; of a pair the whole lengths count
+    const size_t limit = n_texts == 1 && params->max_length > 0 ? params->max_length + 1 : 0;
     for (size_t i = 0; i < n_texts && s == FIRN_OK; i++)
         s = encode_text(tok, w, i == 0 ? text : pair, i == 0 ? size : pair_size, limit,
                         params->truncate_left, &w->texts[i], &inner);

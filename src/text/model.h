@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Models turn the bytes of one piece into tokens. A model is one record: how to read it and how to run
- * it; `firn_models` lists them. */
+/* Models turn the bytes of one piece into tokens. A model is one record: how to read it and how to
+ * run it; `firn_models` lists them. */
 #ifndef FIRN_TEXT_MODEL_H
 #define FIRN_TEXT_MODEL_H
 
@@ -21,8 +21,8 @@ struct firn_token_list {
 };
 void firn_token_add(struct firn_token_list *list, int32_t id, uint32_t begin, uint32_t end);
 
-/* Working memory of a model, one for each thread: bytes for the kind, and the tokens of words that were
- * seen before. */
+/* Working memory of a model, one for each thread: bytes for the kind, and the tokens of words that
+ * were seen before. */
 struct firn_model_scratch {
     void *data;
     size_t size;
@@ -31,8 +31,8 @@ struct firn_model_scratch {
         struct firn_cached_word {
             uint64_t hash;
             uint32_t text, size, tokens, n; /* positions in `text` and `tokens`; size 0 is empty */
-        } *slots;
-        size_t n;
+        } * slots;
+        size_t n, n_slots;
         char *text;
         size_t text_size, text_capacity;
         struct firn_token_list tokens;

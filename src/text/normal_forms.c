@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Unicode normalization (UAX 15) that also says which code point of the result stands for which of the
- * text: the same steps, in the same order, as the crate unicode-normalization-alignments. */
+/* Unicode normalization (UAX 15) that also says which code point of the result stands for which of
+ * the text: the same steps, in the same order, as the crate unicode-normalization-alignments. */
 #include "text/normalize.h"
 
 #include "text/unicode.h"

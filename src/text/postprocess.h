@@ -12,7 +12,7 @@ struct firn_sequence {
     struct firn_offset *offsets;
     struct firn_margins {
         uint32_t left, right; /* white space at the ends of the token's text; see needs_margins */
-    } *margins;
+    } * margins;
     size_t begin, n; /* the part that truncation left */
     size_t capacity;
 };

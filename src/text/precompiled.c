@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SentencePiece's precompiled normalization: a double-array trie (Darts) from pieces of text to their
- * replacements. A grapheme of less than six bytes is looked up as a whole, else its code points one by
- * one; what counts is the shortest entry that it starts with, as in the reference library. */
+/* SentencePiece's precompiled normalization: a double-array trie (Darts) from pieces of text to
+ * their replacements. A grapheme of less than six bytes is looked up as a whole, else its code
+ * points one by one; what counts is the shortest entry that it starts with, as in the reference
+ * library. */
 #include "text/normalize.h"
 
 #include "text/utf8.h"
@@ -123,8 +124,8 @@ void firn_charsmap_free(struct firn_charsmap *map)
     memset(map, 0, sizeof *map);
 }
 
-/* Puts a replacement for `n_old` code points: the first ones replace, the rest are inserted; what is
- * missing is taken off the code point before, even if that belongs to the replacement before. */
+/* Puts a replacement for `n_old` code points: the first ones replace, the rest are inserted; what
+ * is missing is taken off the code point before, even if that belongs to the replacement before. */
 static void replace(struct firn_changes *work, size_t n_old, const char *text, size_t size)
 {
     size_t n_new = 0;

@@ -9,7 +9,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { BERT, BYTES, CHARACTER, METASPACE, WORDS, PATTERN, PUNCTUATION, SPACES, DIGITS, LENGTH };
+enum kind {
+    BERT,
+    BYTES,
+    CHARACTER,
+    METASPACE,
+    WORDS,
+    PATTERN,
+    PUNCTUATION,
+    SPACES,
+    DIGITS,
+    LENGTH
+};
 enum behaviour { REMOVED, ISOLATED, CONTIGUOUS, WITH_PREVIOUS, WITH_NEXT };
 enum scheme { ALWAYS, FIRST, NEVER };
 
@@ -47,8 +58,9 @@ static firn_status read_word(const struct firn_place *at, const json_t *object, 
 static firn_status read_behaviour(struct firn_pre_stage *stage, const struct firn_place *at,
                                   const json_t *object, const char *missing)
 {
-    static const char *const words[] = { "Removed",            "Isolated",       "Contiguous",
-                                         "MergedWithPrevious", "MergedWithNext", NULL };
+    static const char *const words[] = { "Removed",        "Isolated",
+                                         "Contiguous",     "MergedWithPrevious",
+                                         "MergedWithNext", NULL };
     int found = 0;
     const firn_status s = read_word(at, object, "behavior", missing, words, &found);
     stage->behaviour = (enum behaviour) found;
@@ -65,7 +77,8 @@ static firn_status read_metaspace(struct firn_pre_stage *stage, const struct fir
     if (s == FIRN_OK)
         s = firn_field_bool(at, object, "add_prefix_space", true, &adds_prefix);
     if (s == FIRN_OK) // old files have add_prefix_space alone
-        s = read_word(at, object, "prepend_scheme", adds_prefix ? "always" : "never", words, &scheme);
+        s = read_word(at, object, "prepend_scheme", adds_prefix ? "always" : "never", words,
+                      &scheme);
     if (s == FIRN_OK)
         s = firn_field_bool(at, object, "split", true, &stage->is_split);
     stage->scheme = (enum scheme) scheme;
@@ -93,16 +106,11 @@ static firn_status read_stage(struct firn_pre_stage *stage, const char *type,
     static const struct {
         const char *type;
         enum kind kind;
-    } kinds[] = { { "BertPreTokenizer", BERT },
-                  { "ByteLevel", BYTES },
-                  { "Delimiter", CHARACTER },
-                  { "CharDelimiterSplit", CHARACTER },
-                  { "Metaspace", METASPACE },
-                  { "Whitespace", WORDS },
-                  { "Split", PATTERN },
-                  { "Punctuation", PUNCTUATION },
-                  { "WhitespaceSplit", SPACES },
-                  { "Digits", DIGITS },
+    } kinds[] = { { "BertPreTokenizer", BERT },  { "ByteLevel", BYTES },
+                  { "Delimiter", CHARACTER },    { "CharDelimiterSplit", CHARACTER },
+                  { "Metaspace", METASPACE },    { "Whitespace", WORDS },
+                  { "Split", PATTERN },          { "Punctuation", PUNCTUATION },
+                  { "WhitespaceSplit", SPACES }, { "Digits", DIGITS },
                   { "FixedLength", LENGTH } };
     size_t i = 0;
     while (i < sizeof kinds / sizeof kinds[0] && strcmp(kinds[i].type, type) != 0)

@@ -16,8 +16,8 @@ struct firn_pretokenizer {
 firn_status firn_pretokenizer_read(struct firn_pretokenizer *p, const char *file,
                                    const json_t *object, struct firn_error *err);
 void firn_pretokenizer_free(struct firn_pretokenizer *p);
-/* With `may_map`, bytes that the last stage would turn into characters of the byte-level alphabet are
- * left as they are, and the text says so. */
+/* With `may_map`, bytes that the last stage would turn into characters of the byte-level alphabet
+ * are left as they are, and the text says so. */
 firn_status firn_pretokenizer_run(const struct firn_pretokenizer *p, struct firn_text *t,
                                   bool may_map, struct firn_matcher *matcher,
                                   struct firn_error *err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Oniguruma to PCRE2, outside of character classes (which are in regex_class.c): the same letters
- * mean other things in the two (\h \s \w \b, options, intervals), so a pattern is parsed and written
- * anew. Whatever is not understood is refused, never passed through. */
+ * mean other things in the two (\h \s \w \b, options, intervals), so a pattern is parsed and
+ * written anew. Whatever is not understood is refused, never passed through. */
 #include "text/regex.h"
 
 #include "text/regex_class.h"
@@ -138,7 +138,8 @@ static void escape(struct firn_regex *r, struct firn_str *out)
         if (starts(r, "\\k<")) {
             const char *stop = memchr(r->at, '>', (size_t) (r->end - r->at));
             for (const char *n = r->at + 3; stop != NULL && n < stop; n++)
-                if (*n != '_' && !(*n >= '0' && *n <= '9') && !((*n | 32) >= 'a' && (*n | 32) <= 'z'))
+                if (*n != '_' && !(*n >= '0' && *n <= '9') &&
+                    !((*n | 32) >= 'a' && (*n | 32) <= 'z'))
                     stop = NULL;
             if (stop != NULL) {
                 firn_str_add_n(out, r->at, (size_t) (stop + 1 - r->at));

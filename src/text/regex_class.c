@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Character classes, Oniguruma to PCRE2: nested sets, intersections, POSIX brackets, properties and
- * their shorthands. A class becomes an expression that matches one code point: plain members stay in
- * brackets; what PCRE2's brackets cannot hold becomes an alternative or a look-ahead beside them. */
+ * their shorthands. A class becomes an expression that matches one code point: plain members stay
+ * in brackets; what PCRE2's brackets cannot hold becomes an alternative or a look-ahead beside
+ * them. */
 #include "text/regex_class.h"
 
 #include "text/unicode.h"
@@ -10,11 +11,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SPACE "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}"        \
-              "\\x{202f}\\x{205f}\\x{3000}"
-#define NOT_SPACE "\\x{0}-\\x{8}\\x{e}-\\x{1f}\\x{21}-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}"           \
-                  "\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}"        \
-                  "\\x{2060}-\\x{2fff}\\x{3001}-\\x{10ffff}"
+#define SPACE                                                                                      \
+    "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}"             \
+    "\\x{202f}\\x{205f}\\x{3000}"
+#define NOT_SPACE                                                                                  \
+    "\\x{0}-\\x{8}\\x{e}-\\x{1f}\\x{21}-\\x{84}\\x{86}-\\x{9f}\\x{a1}-\\x{167f}"                   \
+    "\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}"                 \
+    "\\x{2060}-\\x{2fff}\\x{3001}-\\x{10ffff}"
 
 struct set {
     struct firn_str members; /* for the inside of brackets */
@@ -79,8 +82,9 @@ static void category(struct firn_str *members, const char *name)
 
 static void word(struct firn_str *members)
 {
-    firn_str_add(members, "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}"
-                          "\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}");
+    firn_str_add(members,
+                 "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}"
+                 "\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}");
     category(members, "L");
     category(members, "M");
     category(members, "Nd");
@@ -95,6 +99,7 @@ void firn_regex_word(struct firn_str *members)
 /* Members for a property or a POSIX bracket of this name; false when there is none. */
 static bool property(struct firn_str *members, const char *name, size_t size, bool is_posix)
 {
+    // clang-format off
     static const struct {
         const char *name, *category;
     } categories[] = {
@@ -121,10 +126,20 @@ static bool property(struct firn_str *members, const char *name, size_t size, bo
         { "cntrl", "Cc" }, { "cf", "Cf" },     { "format", "Cf" }, { "co", "Co" },
         { "privateuse", "Co" }, { "cn", "Cn" }, { "unassigned", "Cn" },
     };
-    static const char *const binary[] = { "emoji", "emojipresentation", "emojimodifier",
-                                          "emojimodifierbase", "emojicomponent",
-                                          "extendedpictographic", "uppercase", "lowercase",
-                                          "alphabetic", "ideographic", "math", "dash", NULL };
+    // clang-format on
+    static const char *const binary[] = { "emoji",
+                                          "emojipresentation",
+                                          "emojimodifier",
+                                          "emojimodifierbase",
+                                          "emojicomponent",
+                                          "extendedpictographic",
+                                          "uppercase",
+                                          "lowercase",
+                                          "alphabetic",
+                                          "ideographic",
+                                          "math",
+                                          "dash",
+                                          NULL };
     char word_text[40];
     size_t n = 0;
     for (size_t i = 0; i < size; i++) {
@@ -256,9 +271,8 @@ static bool escape(struct firn_regex *r, struct set *s, bool is_alone, uint32_t 
     }
     case 'p':
     case 'P': {
-        const char *stop = r->at < r->end && *r->at == '{'
-                               ? memchr(r->at, '}', (size_t) (r->end - r->at))
-                               : NULL;
+        const char *stop =
+            r->at < r->end && *r->at == '{' ? memchr(r->at, '}', (size_t) (r->end - r->at)) : NULL;
         struct firn_str members = { 0 };
         const bool is_negated = stop != NULL && r->at[1] == '^';
         if (stop == NULL || !property(&members, r->at + 1 + is_negated,

@@ -15,7 +15,8 @@ struct firn_regex {
     bool failed;
 };
 
-/* Members of a class for what \w is when it stands alone: in a class it lacks the numbers of Latin-1. */
+/* Members of a class for what \w is when it stands alone: in a class it lacks the numbers of
+ * Latin-1. */
 void firn_regex_word(struct firn_str *members);
 void firn_regex_refuse(struct firn_regex *r, const char *what);
 /* Writes a code point so that it means itself, inside and outside of a class. */

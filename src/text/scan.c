@@ -14,8 +14,9 @@
 void firn_scan_init(struct firn_scan *s, const char *file, const char *data, size_t size,
                     struct firn_error *err)
 {
-    *s = (struct firn_scan){ .start = data, .at = data, .end = data + size, .file = file,
-                             .err = err };
+    *s = (struct firn_scan){
+        .start = data, .at = data, .end = data + size, .file = file, .err = err
+    };
 }
 
 void firn_scan_finish(struct firn_scan *s)
@@ -36,9 +37,9 @@ void firn_scan_fail(struct firn_scan *s, const char *expected)
     if (s->status != FIRN_OK)
         return;
     const char *got = s->at < s->end ? FIRN_STR("'%c'", *s->at) : "the end of the file";
-    s->status = firn_fail(s->err, FIRN_ERR_FORMAT, .file = s->file,
-                          .key = FIRN_STR("line %zu", line_of(s)), .expected = expected,
-                          .got = got);
+    s->status =
+        firn_fail(s->err, FIRN_ERR_FORMAT, .file = s->file, .key = FIRN_STR("line %zu", line_of(s)),
+                  .expected = expected, .got = got);
 }
 
 char firn_scan_peek(struct firn_scan *s)
@@ -108,7 +109,8 @@ static void unescape(struct firn_scan *s)
     if (c >= 0xD800 && c < 0xDC00 && s->end - s->at >= 2 && s->at[0] == '\\' && s->at[1] == 'u') {
         s->at += 2;
         const uint32_t low = hex4(s);
-        c = low >= 0xDC00 && low < 0xE000 ? 0x10000 + ((c - 0xD800) << 10) + (low - 0xDC00) : 0xD800;
+        c = low >= 0xDC00 && low < 0xE000 ? 0x10000 + ((c - 0xD800) << 10) + (low - 0xDC00)
+                                          : 0xD800;
     }
     if (c >= 0xD800 && c < 0xE000) {
         firn_scan_fail(s, "a pair of surrogates");
@@ -182,7 +184,8 @@ double firn_scan_number(struct firn_scan *s)
         if (exponent > -100000 && exponent < 100000)
             exponent += (is_full ? 1 : 0) - (is_fraction ? 1 : 0);
     }
-    if (s->at == first || s->at[-1] == '.' || (*first == '0' && s->at - first > 1 && first[1] != '.')) {
+    if (s->at == first || s->at[-1] == '.' ||
+        (*first == '0' && s->at - first > 1 && first[1] != '.')) {
         firn_scan_fail(s, "a number");
         return 0;
     }
@@ -203,8 +206,9 @@ double firn_scan_number(struct firn_scan *s)
     for (; exponent < -308 && value != 0; exponent += 308)
         value /= 1e308;
     if (value != 0)
-        value = exponent < 0 ? value / power_of_ten(-exponent)
-                             : exponent <= 308 ? value * power_of_ten(exponent) : INFINITY;
+        value = exponent < 0      ? value / power_of_ten(-exponent)
+                : exponent <= 308 ? value * power_of_ten(exponent)
+                                  : INFINITY;
     if (isinf(value))
         firn_scan_fail(s, "a number that fits a double");
     return is_negative ? -value : value;

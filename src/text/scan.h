@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The large parts of a tokenizer.json, model.vocab and model.merges, read straight from the file: as a
- * tree of values they would take many times its size. */
+/* The large parts of a tokenizer.json, model.vocab and model.merges, read straight from the file:
+ * as a tree of values they would take many times its size. */
 #ifndef FIRN_TEXT_SCAN_H
 #define FIRN_TEXT_SCAN_H
 
@@ -14,9 +14,9 @@
 /* A position in JSON text. The first failure is kept: later calls do nothing. */
 struct firn_scan {
     const char *start, *at, *end;
-    const char *file;       /* for errors */
+    const char *file; /* for errors */
     struct firn_error *err;
-    struct firn_str text;   /* the last string that was read, unescaped */
+    struct firn_str text; /* the last string that was read, unescaped */
     firn_status status;
 };
 
@@ -37,8 +37,8 @@ double firn_scan_number(struct firn_scan *s);
 int64_t firn_scan_integer(struct firn_scan *s);
 void firn_scan_skip(struct firn_scan *s); /* any value, nested to 64 levels at most */
 
-/* Where model.vocab and model.merges are ([0, 0] when not there), and the file without them: each is
- * null in `rest`, with as many line feeds as it had. */
+/* Where model.vocab and model.merges are ([0, 0] when not there), and the file without them: each
+ * is null in `rest`, with as many line feeds as it had. */
 struct firn_parts {
     const char *vocab, *vocab_end, *merges, *merges_end;
     struct firn_str rest;

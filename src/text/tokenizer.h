@@ -27,8 +27,8 @@ struct firn_tokenizer {
     size_t max_length;
 };
 
-/* The same as firn_tokenizer_open from the text of a tokenizer.json; `name` is for errors. There are no
- * roles, sides and lengths then. */
+/* The same as firn_tokenizer_open from the text of a tokenizer.json; `name` is for errors. There
+ * are no roles, sides and lengths then. */
 firn_status firn_tokenizer_parse(struct firn_tokenizer **tok, const char *name, const char *data,
                                  size_t size, struct firn_error *err);
 

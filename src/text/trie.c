@@ -86,7 +86,8 @@ bool firn_trie_build(struct firn_trie *t, const struct firn_vocab *v, bool first
             uint32_t end = r.begin;
             while (end < r.end && bytes_of(v, words[end])[r.depth] == label)
                 end++;
-            ok = add_node(t, &ranges, &capacity, label, (struct range){ r.begin, end, r.depth + 1 });
+            ok =
+                add_node(t, &ranges, &capacity, label, (struct range){ r.begin, end, r.depth + 1 });
             t->nodes[node].n++;
             r.begin = end;
         }

@@ -11,7 +11,7 @@ struct firn_trie {
         uint32_t first; /* child */
         int32_t id;     /* of the word that ends here, or -1 */
         uint16_t n;     /* children */
-    } *nodes;
+    } * nodes;
     uint8_t *labels; /* of each node: the byte that leads to it */
     uint32_t n;
     uint32_t roots[256]; /* the child of the root for a first byte, or 0 */

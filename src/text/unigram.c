@@ -82,8 +82,8 @@ static firn_status read_unigram(struct firn_model *m, const struct firn_place *a
         s = firn_id_value(at, unknown, "unk_id", &u->unknown);
         if (s == FIRN_OK && (size_t) u->unknown >= m->vocab.n)
             s = firn_fail(at->err, FIRN_ERR_FORMAT, .file = at->file, .key = "model.unk_id",
-                          .expected = FIRN_STR("less than %zu, the size of the vocabulary",
-                                               m->vocab.n),
+                          .expected =
+                              FIRN_STR("less than %zu, the size of the vocabulary", m->vocab.n),
                           .got = FIRN_STR("%d", (int) u->unknown));
     }
     m->spelled = u->unknown;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* UTF-8, one code point at a time. Texts are checked once where they enter; after that the unchecked
- * readers are used. */
+/* UTF-8, one code point at a time. Texts are checked once where they enter; after that the
+ * unchecked readers are used. */
 #ifndef FIRN_TEXT_UTF8_H
 #define FIRN_TEXT_UTF8_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A vocabulary: texts to ids by hashing, ids to texts. Also the hash and the table of pairs that BPE
- * merges are kept in. */
+/* A vocabulary: texts to ids by hashing, ids to texts. Also the hash and the table of pairs that
+ * BPE merges are kept in. */
 #ifndef FIRN_TEXT_VOCAB_H
 #define FIRN_TEXT_VOCAB_H
 
@@ -25,7 +25,7 @@ struct firn_vocab {
     size_t n_by_id;
     struct firn_vocab_slot {
         uint32_t hash, word; /* word + 1; 0 is an empty slot */
-    } *slots;
+    } * slots;
     size_t mask;
     uint64_t seed;
     size_t longest; /* bytes of the longest text */

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WORD_MAX 64     /* bytes of a word that is worth remembering */
-#define SLOTS (1u << 16)
-#define WORDS_MAX (SLOTS / 2) /* then all are forgotten */
+#define WORD_MAX 64          /* bytes of a word that is worth remembering */
+#define SLOTS_MIN (1u << 9)  /* a power of two, like the other; half of them are used */
+#define SLOTS_MAX (1u << 16) /* then all words are forgotten */
 
 void firn_model_scratch_free(struct firn_model_scratch *scratch)
 {
@@ -19,25 +19,47 @@ void firn_model_scratch_free(struct firn_model_scratch *scratch)
     memset(scratch, 0, sizeof *scratch);
 }
 
-static bool cache_ready(struct firn_word_cache *c, uint64_t owner)
+/* Twice the slots, with the words that are in them. */
+static bool grow(struct firn_word_cache *c)
 {
-    if (c->slots == NULL) {
-        c->slots = calloc(SLOTS, sizeof *c->slots);
-        if (c->slots == NULL)
-            return false;
-    } else if (c->owner != owner || c->n == WORDS_MAX || c->tokens.failed) {
-        memset(c->slots, 0, SLOTS * sizeof *c->slots);
-    } else {
-        return true;
+    const size_t n_slots = c->n_slots == 0 ? SLOTS_MIN : c->n_slots * 2;
+    struct firn_cached_word *slots = calloc(n_slots, sizeof *slots);
+    if (slots == NULL)
+        return false;
+    for (size_t i = 0; i < c->n_slots; i++) {
+        if (c->slots[i].size == 0)
+            continue;
+        size_t k = c->slots[i].hash;
+        while (slots[k & (n_slots - 1)].size > 0)
+            k++;
+        slots[k & (n_slots - 1)] = c->slots[i];
     }
-    c->owner = owner;
-    c->n = c->text_size = c->tokens.n = 0;
-    c->tokens.failed = false;
+    free(c->slots);
+    c->slots = slots;
+    c->n_slots = n_slots;
     return true;
 }
 
+/* Makes room for one more word of this owner. */
+static bool cache_ready(struct firn_word_cache *c, uint64_t owner)
+{
+    const bool is_full = c->n * 2 >= c->n_slots;
+    if (c->n_slots > 0 &&
+        (c->owner != owner || c->tokens.failed || (is_full && c->n_slots == SLOTS_MAX))) {
+        memset(c->slots, 0, c->n_slots * sizeof *c->slots);
+        c->n = c->text_size = c->tokens.n = 0;
+        c->tokens.failed = false;
+    } else if (is_full && !grow(c)) {
+        return false;
+    }
+    c->owner = owner;
+    return true;
+}
+
+/* Keeps the tokens from `from` on. */
 static void remember(struct firn_word_cache *c, struct firn_cached_word *slot, uint64_t hash,
-                     const uint8_t *text, uint32_t size, const struct firn_token *tokens, size_t n)
+                     const uint8_t *text, uint32_t size, const struct firn_token_list *list,
+                     size_t from)
 {
     if (c->text_size + size > c->text_capacity) {
         const size_t capacity = (c->text_size + size) * 2 + 4096;
@@ -48,12 +70,13 @@ static void remember(struct firn_word_cache *c, struct firn_cached_word *slot, u
         c->text_capacity = capacity;
     }
     const uint32_t first = (uint32_t) c->tokens.n;
-    for (size_t i = 0; i < n; i++)
-        firn_token_add(&c->tokens, tokens[i].id, tokens[i].begin, tokens[i].end);
+    for (size_t i = from; i < list->n; i++)
+        firn_token_add(&c->tokens, list->items[i].id, list->items[i].begin, list->items[i].end);
     if (c->tokens.failed)
         return;
     memcpy(c->text + c->text_size, text, size);
-    *slot = (struct firn_cached_word){ hash, (uint32_t) c->text_size, size, first, (uint32_t) n };
+    *slot = (struct firn_cached_word){ hash, (uint32_t) c->text_size, size, first,
+                                       (uint32_t) (list->n - from) };
     c->text_size += size;
     c->n++;
 }
@@ -70,23 +93,24 @@ static firn_status run_part(const struct firn_model *m, const uint8_t *text, uin
     if (size <= WORD_MAX && cache_ready(c, m->identity ^ is_byte_mapped)) {
         hash = firn_hash_bytes(m->vocab.seed, text, size);
         for (size_t i = hash;; i++) {
-            slot = &c->slots[i & (SLOTS - 1)];
+            slot = &c->slots[i & (c->n_slots - 1)];
             if (slot->size == 0 || (slot->hash == hash && slot->size == size &&
                                     memcmp(c->text + slot->text, text, size) == 0))
                 break;
         }
     }
     if (slot != NULL && slot->size > 0) {
-        const struct firn_token *t = c->tokens.items + slot->tokens;
-        for (uint32_t i = 0; i < slot->n; i++)
-            firn_token_add(out, t[i].id, *base + t[i].begin, *base + t[i].end);
+        for (uint32_t i = slot->tokens; i < slot->tokens + slot->n; i++) {
+            const struct firn_token *t = &c->tokens.items[i];
+            firn_token_add(out, t->id, *base + t->begin, *base + t->end);
+        }
     } else {
         const firn_status s = m->kind->run(m, text, size, is_byte_mapped, scratch, out, err);
         if (s != FIRN_OK)
             return s;
         if (slot != NULL && !out->failed)
-            remember(c, slot, hash, text, size, out->items + first, out->n - first);
-        for (size_t i = first; i < out->n && *base > 0; i++) {
+            remember(c, slot, hash, text, size, out, first);
+        for (size_t i = first; i<out->n && * base> 0; i++) {
             out->items[i].begin += *base;
             out->items[i].end += *base;
         }
@@ -111,11 +135,11 @@ firn_status firn_model_run(const struct firn_model *m, const uint8_t *text, uint
         if (hit == NULL)
             break;
         i = (uint32_t) (hit - text);
-        if (size - i < 3 || memcmp(hit, mark, 3) != 0 ||
-            (i >= 3 && memcmp(hit - 3, mark, 3) == 0))
+        if (size - i < 3 || memcmp(hit, mark, 3) != 0 || (i >= 3 && memcmp(hit - 3, mark, 3) == 0))
             continue;
         s = run_part(m, text + begin, i - begin, false, scratch, &base, out, err);
         begin = i;
     }
-    return s == FIRN_OK ? run_part(m, text + begin, size - begin, false, scratch, &base, out, err) : s;
+    return s == FIRN_OK ? run_part(m, text + begin, size - begin, false, scratch, &base, out, err)
+                        : s;
 }

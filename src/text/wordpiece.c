@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* WordPiece: the longest token that a word starts with, then the longest continuation ("##ing") of
- * what is left; a word that cannot be covered is unknown as a whole. And WordLevel: whole words only. */
+ * what is left; a word that cannot be covered is unknown as a whole. And WordLevel: whole words
+ * only. */
 #include "text/model.h"
 
 #include "text/utf8.h"

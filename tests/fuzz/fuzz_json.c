@@ -17,8 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     char *text = firn_json_dump(value, size % 3, size % 2 == 0);
-    if (text == NULL || firn_json_parse_any(text, strlen(text), "again", &again, &err) != FIRN_OK
-        || !json_equal(value, again))
+    if (text == NULL || firn_json_parse_any(text, strlen(text), "again", &again, &err) != FIRN_OK ||
+        !json_equal(value, again))
         abort();
     free(text);
     json_decref(value);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* JSON lines and plain text of any bytes: read, and the labels of a column collected and found again. */
+/* JSON lines and plain text of any bytes: read, and the labels of a column collected and found
+ * again. */
 #include "data/labels.h"
 
 #include <stdlib.h>
@@ -20,9 +21,8 @@ static void use_labels(const struct firn_table *t)
         int32_t index = -1;
         double number;
         firn_table_number(t, i, "a", &number, &err);
-        if (!json_is_array(v)
-            && (firn_labels_find(&l, t, i, v, &index, &err) != FIRN_OK || index < 0
-                || (size_t) index >= l.count))
+        if (!json_is_array(v) && (firn_labels_find(&l, t, i, v, &index, &err) != FIRN_OK ||
+                                  index < 0 || (size_t) index >= l.count))
             abort();
     }
     firn_labels_free(&l);

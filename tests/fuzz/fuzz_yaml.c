@@ -12,12 +12,9 @@ static bool has_long_key(const json_t *value)
     const char *key;
     json_t *item;
     size_t i;
-    json_object_foreach((json_t *) (uintptr_t) value, key, item)
-        if (strlen(key) > 150 || has_long_key(item))
-            return true;
-    json_array_foreach(value, i, item)
-        if (has_long_key(item))
-            return true;
+    json_object_foreach((json_t *) (uintptr_t) value, key,
+                        item) if (strlen(key) > 150 || has_long_key(item)) return true;
+    json_array_foreach(value, i, item) if (has_long_key(item)) return true;
     return false;
 }
 
@@ -34,9 +31,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (text == NULL)
         abort();
     /* YAML reads no key that takes more than 1024 characters with its escapes */
-    if (!has_long_key(value)
-        && (firn_yaml_parse(text, strlen(text), "again", &again, &err) != FIRN_OK
-            || !json_equal(value, again)))
+    if (!has_long_key(value) &&
+        (firn_yaml_parse(text, strlen(text), "again", &again, &err) != FIRN_OK ||
+         !json_equal(value, again)))
         abort();
     free(text);
     json_decref(value);

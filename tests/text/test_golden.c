@@ -42,11 +42,13 @@ static void check_line(const char *name, size_t number, const struct firn_tokeni
     const json_t *text = json_object_get(line, "text");
     const char *wrong = NULL;
     check_ok(firn_tokenizer_encode(tok, json_string_value(text), json_string_length(text), NULL, 0,
-                                   firn_encode_params(.add_special = false), e, &err), &err);
+                                   firn_encode_params(.add_special = false), e, &err),
+             &err);
     if (!same_numbers(json_object_get(line, "ids_no_special"), e->ids, e->n))
         wrong = "ids_no_special";
     check_ok(firn_tokenizer_encode(tok, json_string_value(text), json_string_length(text), NULL, 0,
-                                   NULL, e, &err), &err);
+                                   NULL, e, &err),
+             &err);
     if (!same_numbers(json_object_get(line, "ids"), e->ids, e->n))
         wrong = "ids";
     else if (!same_offsets(json_object_get(line, "offsets"), e->offsets, e->n))
@@ -85,11 +87,11 @@ static void check_all(const char *name)
     firn_tokenizer_close(&tok);
 }
 
-#define AGREES(function, folder)                                                                  \
-    static void function(void **state)                                                            \
-    {                                                                                             \
-        (void) state;                                                                             \
-        check_all(folder);                                                                        \
+#define AGREES(function, folder)                                                                   \
+    static void function(void **state)                                                             \
+    {                                                                                              \
+        (void) state;                                                                              \
+        check_all(folder);                                                                         \
     }
 AGREES(cased_bert_agrees_with_the_reference, "bert-cased-wordpiece")
 AGREES(bert_agrees_with_the_reference, "bert-wordpiece")

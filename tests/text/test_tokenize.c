@@ -28,11 +28,13 @@ static void each_line_gives_an_object_in_order(void **state)
     check_ok(run("\"Snow\"\n\"\"\n\"\\u00c9\\ud83d\\ude00\"", out, sizeof out, &err), &err);
     assert_string_equal(
         out,
-        "{\"ids\": [101, 4586, 102], \"ids_no_special\": [4586], \"offsets\": [[0, 0], [0, 4], [0, 0]], "
+        "{\"ids\": [101, 4586, 102], \"ids_no_special\": [4586], \"offsets\": [[0, 0], [0, 4], [0, "
+        "0]], "
         "\"decoded\": \"snow\", \"decoded_all\": \"[CLS] snow [SEP]\"}\n"
         "{\"ids\": [101, 102], \"ids_no_special\": [], \"offsets\": [[0, 0], [0, 0]], \"decoded\": "
         "\"\", \"decoded_all\": \"[CLS] [SEP]\"}\n"
-        "{\"ids\": [101, 100, 102], \"ids_no_special\": [100], \"offsets\": [[0, 0], [0, 2], [0, 0]], "
+        "{\"ids\": [101, 100, 102], \"ids_no_special\": [100], \"offsets\": [[0, 0], [0, 2], [0, "
+        "0]], "
         "\"decoded\": \"\", \"decoded_all\": \"[CLS] [UNK] [SEP]\"}\n");
 }
 
@@ -44,8 +46,8 @@ static void a_line_that_is_no_string_is_an_error_with_its_number(void **state)
     check_fails(run("\"a\"\n42\n", out, sizeof out, &err), FIRN_ERR_FORMAT, &err,
                 "line 2: expected a JSON string, got another value");
     assert_non_null(strstr(out, "[101, 1037, 102]")); // the lines before it were answered
-    const char *const bad[] = { "\n", "\"a\n", "\"a\" \"b\"\n", "\"\\ud800\"\n", "'a'\n", "\"\xFF\"\n",
-                                "[\"a\"]\n" };
+    const char *const bad[] = { "\n",    "\"a\n",      "\"a\" \"b\"\n", "\"\\ud800\"\n",
+                                "'a'\n", "\"\xFF\"\n", "[\"a\"]\n" };
     for (size_t i = 0; i < N_OF(bad); i++) {
         assert_int_equal(run(bad[i], out, sizeof out, &err), FIRN_ERR_FORMAT);
         assert_non_null(strstr(err.text, "line 1: expected a JSON string"));

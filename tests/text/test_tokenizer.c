@@ -30,23 +30,25 @@ static void check_ids(const struct firn_tokenizer *tok, const char *pair,
     struct firn_encoding e = { 0 };
     struct firn_error err = { 0 };
     check_ok(firn_tokenizer_encode(tok, first, strlen(first), pair, pair ? strlen(pair) : 0, params,
-                                   &e, &err), &err);
+                                   &e, &err),
+             &err);
     assert_int_equal(e.n, n);
     for (size_t i = 0; i < n; i++)
         assert_int_equal(e.ids[i], want[i]);
     assert_int_equal(e.truncated, params != NULL && params->max_length > 0);
     firn_encoding_free(&e);
 }
-#define CHECK_IDS(tok, pair, params, ...)                                                         \
-    check_ids(tok, pair, params, (const int32_t[]){ __VA_ARGS__ },                                \
+#define CHECK_IDS(tok, pair, params, ...)                                                          \
+    check_ids(tok, pair, params, (const int32_t[]){ __VA_ARGS__ },                                 \
               sizeof((const int32_t[]){ __VA_ARGS__ }) / sizeof(int32_t))
 
 static void a_pair_has_types_masks_and_offsets_of_each_text(void **state)
 {
     struct firn_encoding e = { 0 };
     struct firn_error err = { 0 };
-    check_ok(firn_tokenizer_encode(*state, first, strlen(first), second, strlen(second), NULL, &e,
-                                   &err), &err);
+    check_ok(
+        firn_tokenizer_encode(*state, first, strlen(first), second, strlen(second), NULL, &e, &err),
+        &err);
     assert_int_equal(e.n, 16);
     for (size_t i = 0; i < e.n; i++) {
         assert_int_equal(e.type_ids[i], i >= 9);
@@ -73,12 +75,27 @@ static void truncation_shortens_the_text_and_keeps_special_tokens(void **state)
     CHECK_IDS(*state, NULL, firn_encode_params(.max_length = 2), 101, 102);
 }
 
+static void an_encoding_says_whether_something_was_cut(void **state)
+{
+    struct firn_encoding e = { 0 };
+    struct firn_error err = { 0 };
+    for (size_t most = 1; most < 9; most++) { // the text has seven tokens
+        check_ok(firn_tokenizer_encode(*state, first, strlen(first), NULL, 0,
+                                       firn_encode_params(.add_special = false, .max_length = most),
+                                       &e, &err),
+                 &err);
+        assert_int_equal(e.n, most < 7 ? most : 7);
+        assert_int_equal(e.truncated, most < 7);
+    }
+    firn_encoding_free(&e);
+}
+
 static void of_a_pair_the_longer_text_gives_way(void **state)
 {
     CHECK_IDS(*state, second, firn_encode_params(.max_length = 10), 101, 1996, 4586, 14899, 2015,
               102, 2009, 25416, 9910, 102);
-    CHECK_IDS(*state, second, firn_encode_params(.max_length = 10, .truncate_left = true), 101, 2015,
-              3254, 1999, 3500, 102, 11254, 2012, 2305, 102);
+    CHECK_IDS(*state, second, firn_encode_params(.max_length = 10, .truncate_left = true), 101,
+              2015, 3254, 1999, 3500, 102, 11254, 2012, 2305, 102);
     CHECK_IDS(*state, second,
               firn_encode_params(.max_length = 10, .truncation = FIRN_TRUNCATE_ONLY_FIRST), 101,
               1996, 102, 2009, 25416, 9910, 11254, 2012, 2305, 102);
@@ -176,7 +193,8 @@ static void an_encoding_moves_from_one_tokenizer_to_another(void **state)
     struct firn_error err = { 0 };
     check_ok(firn_tokenizer_open(&other, golden_tokenizer("gpt2-bpe"), &err), &err);
     for (int i = 0; i < 3; i++) { // words that one has cached are not the other's
-        check_ok(firn_tokenizer_encode(*state, first, strlen(first), NULL, 0, NULL, &e, &err), &err);
+        check_ok(firn_tokenizer_encode(*state, first, strlen(first), NULL, 0, NULL, &e, &err),
+                 &err);
         assert_int_equal(e.ids[2], 4586);
         check_ok(firn_tokenizer_encode(other, first, strlen(first), NULL, 0, NULL, &e, &err), &err);
         assert_int_equal(e.ids[0], firn_token_id(other, "The"));
@@ -216,6 +234,7 @@ int main(void)
         cmocka_unit_test(a_pair_has_types_masks_and_offsets_of_each_text),
         cmocka_unit_test(special_tokens_can_be_left_out),
         cmocka_unit_test(truncation_shortens_the_text_and_keeps_special_tokens),
+        cmocka_unit_test(an_encoding_says_whether_something_was_cut),
         cmocka_unit_test(of_a_pair_the_longer_text_gives_way),
         cmocka_unit_test(a_length_without_room_for_special_tokens_is_an_error),
         cmocka_unit_test(text_that_is_not_utf8_is_an_error_that_names_the_byte),

@@ -31,15 +31,17 @@ static inline struct firn_tokenizer *parse(const char *json)
     return tok;
 }
 
-/* A tokenizer whose model turns each piece into one token: what is tested is what comes before it. */
-#define PIECES(stages)                                                                            \
-    "{\"version\": \"1.0\", " stages                                                              \
+/* A tokenizer whose model turns each piece into one token: what is tested is what comes before it.
+ */
+#define PIECES(stages)                                                                             \
+    "{\"version\": \"1.0\", " stages                                                               \
     "\"model\": {\"type\": \"WordLevel\", \"unk_token\": \"u\", \"vocab\": {\"u\": 0}}}"
 /* One whose model turns each byte into one token, so that ids spell the normalized text. */
-#define LETTERS(stages)                                                                           \
-    "{\"version\": \"1.0\", " stages "\"decoder\": {\"type\": \"Fuse\"}, "                        \
-    "\"model\": {\"type\": \"BPE\", \"unk_token\": \"?\", \"merges\": [], \"vocab\": "            \
-    "{\"?\": 0, \"a\": 1, \"b\": 2, \"c\": 3, \" \": 4, \"e\": 5, \"\\u0301\": 6, \"\\u00e9\": 7, " \
+#define LETTERS(stages)                                                                            \
+    "{\"version\": \"1.0\", " stages "\"decoder\": {\"type\": \"Fuse\"}, "                         \
+    "\"model\": {\"type\": \"BPE\", \"unk_token\": \"?\", \"merges\": [], \"vocab\": "             \
+    "{\"?\": 0, \"a\": 1, \"b\": 2, \"c\": 3, \" \": 4, \"e\": 5, \"\\u0301\": 6, \"\\u00e9\": "   \
+    "7, "                                                                                          \
     "\"\\u2581\": 8, \"x\": 9, \"i\": 10, \"\\u0307\": 11, \"\\u4e2d\": 12, \"f\": 13}}}"
 
 /* The offsets of all tokens: "0-3 3-5". Lives until the next call. */
@@ -90,8 +92,8 @@ static inline void check_refused(const char *json, firn_status want, const char 
     struct firn_error err = { 0 };
     const firn_status s = firn_tokenizer_parse(&tok, "test.json", json, strlen(json), &err);
     if (s != want || strstr(err.text, text) == NULL)
-        fail_msg("%.200s\n  gives %s (%s), wanted %s with '%s'", json, firn_status_name(s), err.text,
-                 firn_status_name(want), text);
+        fail_msg("%.200s\n  gives %s (%s), wanted %s with '%s'", json, firn_status_name(s),
+                 err.text, firn_status_name(want), text);
     assert_null(tok);
 }
 
