@@ -1,71 +1,201 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# bad_input.sh FIRN MODELS: wrong input ends with exit code 1 or 2 and one line on stderr that names the thing.
+# bad_input.sh FIRN GOLDEN: every kind of wrong input ends with exit code 1 or 2 and one line on stderr that
+# names the thing; no file that was there is changed, and no adapter appears.
 set -u
-firn=$(realpath "$1") models=$(realpath "$2")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-failed=0
-
-printf '{"text": "a b", "label": "x"}\n{"text": "c d", "label": "y"}\n' >ok.jsonl
-recipe() { # recipe NAME: the base recipe with the lines that follow on stdin taking the place of keys
-    cat >"$1" <<R
-model: ${MODEL:-$models/bert}
-task: sequence_classification
-data: {train: ${TRAIN:-ok.jsonl}${VALID:+, validation: $VALID}}
-method: ${METHOD:-{type: lora, target_modules: [query]\}}
-train: {${TRAINING:-num_train_epochs: 1}}
-output: ${OUTPUT:-out}
-device: ${DEVICE:-cpu}
-R
+firn=$(realpath "$1") golden=$(realpath "$2")
+top=$(mktemp -d) || exit 1
+trap 'chmod -R u+w "$top"; rm -rf "$top"' EXIT
+work=$top/work
+mkdir "$work" && cd "$work" || exit 1
+unset FIRN_DEVICE FIRN_CAPS
+failed=0 count=0
+wrong() {
+    echo "FAILED: $*"
+    failed=$((failed + 1))
 }
-expect() { # expect CODE WORD COMMAND...: the code, one line on stderr, and the word in it
-    code=$1 word=$2
+
+# refuses CODE TEXT COMMAND ...: TEXT must be in the line
+refuses() {
+    code=$1 text=$2
     shift 2
-    "$@" >stdout.txt 2>stderr.txt </dev/null
+    find . -type f | sort | xargs -d '\n' cksum >"$top/before"
+    timeout 60 "$@" >"$top/out" 2>"$top/err" </dev/null
     got=$?
-    lines=$(wc -l <stderr.txt)
-    if [ "$got" != "$code" ] || [ "$lines" != 1 ] || ! grep -qF -e "$word" stderr.txt; then
-        echo "FAILED: $*: exit code $got (want $code), $lines lines, want the word: $word"
-        cat stderr.txt
+    count=$((count + 1))
+    why=''
+    [ "$got" = "$code" ] || why="exit code $got, not $code"
+    [ "$(wc -l <"$top/err")" = 1 ] || why="$why; $(wc -l <"$top/err") lines on stderr"
+    grep -qF -- "$text" "$top/err" || why="$why; does not say '$text'"
+    [ "$(wc -c <"$top/err")" -lt 1200 ] || why="$why; a very long line"
+    cut -d ' ' -f 3- "$top/before" | xargs -d '\n' cksum >"$top/after" 2>&1
+    cmp -s "$top/before" "$top/after" || why="$why; files changed: $(diff "$top/before" "$top/after" | tr '\n' ' ')"
+    if [ -e out/adapter ] || [ -e out/checkpoints ]; then
+        why="$why; it left an adapter or a checkpoint"
+    fi
+    rm -rf out
+    if [ -n "$why" ]; then
         failed=$((failed + 1))
+        echo "FAILED: $*"
+        echo "    $why"
+        sed 's/^/    stderr: /' "$top/err"
     else
-        echo "ok: $(cat stderr.txt)"
+        echo "ok: $(cat "$top/err")"
     fi
 }
 
-MODEL=nowhere recipe r.yaml && expect 1 nowhere "$firn" train r.yaml
-MODEL=org/some-model recipe r.yaml && expect 1 save_pretrained "$firn" train r.yaml
-mkdir pickle && cp "$models/bert/config.json" pickle/ && : >pickle/pytorch_model.bin
-MODEL=pickle recipe r.yaml && expect 1 pickle "$firn" train r.yaml
-cp -r "$models/bert" cut && head -c 1000 "$models/bert/model.safetensors" >cut/model.safetensors
-MODEL=cut recipe r.yaml && expect 1 cut/model.safetensors "$firn" train r.yaml
-cp -r "$models/bert" wide && sed 's/"intermediate_size": 96/"intermediate_size": 97/' "$models/bert/config.json" >wide/config.json
-MODEL=wide recipe r.yaml && expect 1 'expected [97, 48], got [96, 48]' "$firn" train r.yaml
-TRAINING='learning_rat: 1e-3' recipe r.yaml && expect 2 'did you mean learning_rate?' "$firn" train r.yaml
-TRAINING='batch_size: many' recipe r.yaml && expect 2 train.batch_size "$firn" train r.yaml
-METHOD='{type: lora, target_modules: [nothing]}' recipe r.yaml && expect 2 query "$firn" train r.yaml
-METHOD='{type: lorra}' recipe r.yaml && expect 1 'got lorra' "$firn" train r.yaml
+# recipe FILE MODEL [LINE ...]
+recipe() {
+    file=$1 model=$2
+    shift 2
+    {
+        echo "model: $model"
+        echo "output: out"
+        echo "device: cpu"
+        for line in "$@"; do echo "$line"; done
+        grep -q '^task:' <<END || echo "task: sequence_classification"
+$*
+END
+    } >"$file"
+}
+
+i=0
+while [ $i -lt 12 ]; do
+    echo "{\"text\": \"example number $i of a few\", \"label\": \"class $((i % 3))\"}"
+    i=$((i + 1))
+done >good.jsonl
+data='data: {train: good.jsonl, validation: good.jsonl}'
+method='method: {type: lora, r: 4, target_modules: [query, value]}'
+train='train: {max_steps: 2, batch_size: 4, max_length: 16}'
+cp -r "$golden/models/bert" bert && chmod -R u+w bert
+recipe good.yaml bert "$data" "$method" "$train"
+
+# the recipe that all others are made from must work, or the rest proves nothing
+if ! "$firn" train good.yaml output=trained >"$top/out" 2>&1; then
+    echo "the good recipe fails:"
+    cat "$top/out"
+    exit 1
+fi
+
+echo "# models"
+refuses 1 'nowhere' "$firn" train good.yaml model=nowhere
+refuses 1 'sentence-transformers/all-MiniLM-L6-v2' "$firn" train good.yaml model=sentence-transformers/all-MiniLM-L6-v2
+grep -q 'save_pretrained' "$top/err" || wrong "a hub name: it does not say how to get the files"
+refuses 1 'good.jsonl' "$firn" train good.yaml model=good.jsonl
+for size in 0 7 8 100 5000 60000; do
+    rm -rf "cut" && cp -r bert cut
+    head -c $size bert/model.safetensors >cut/model.safetensors
+    refuses 1 'cut/model.safetensors' "$firn" train good.yaml model=cut
+done
+rm -rf cut && cp -r bert cut && rm cut/model.safetensors
+refuses 1 'model.safetensors' "$firn" train good.yaml model=cut
+printf 'PK' >cut/pytorch_model.bin
+refuses 1 'pytorch_model.bin' "$firn" train good.yaml model=cut
+rm -rf cut && cp -r bert cut && rm cut/config.json
+refuses 1 'config.json' "$firn" train good.yaml model=cut
+echo '{"model_type": "bert"' >cut/config.json
+refuses 1 'cut/config.json' "$firn" train good.yaml model=cut
+echo '{"model_type": "no_such_model"}' >cut/config.json
+refuses 1 'no_such_model' "$firn" train good.yaml model=cut
+sed 's/"hidden_size": *48/"hidden_size": 64/' bert/config.json >cut/config.json
+refuses 1 'expected' "$firn" train good.yaml model=cut
+rm -rf cut && cp -r bert cut && echo '[]' >cut/tokenizer.json
+refuses 1 'cut/tokenizer.json' "$firn" train good.yaml model=cut
+rm -rf cut && cp -r bert cut && rm cut/tokenizer.json
+refuses 1 'tokenizer' "$firn" train good.yaml model=cut
+
+echo "# recipes"
+refuses 1 'no.yaml' "$firn" train no.yaml
+recipe wrong.yaml bert "$data" "$method" 'train: {learning_rat: 1e-4}'
+refuses 2 'did you mean learning_rate?' "$firn" train wrong.yaml
+refuses 2 'did you mean batch_size?' "$firn" train good.yaml train.batch_sise=3
+recipe wrong.yaml bert "$data" 'method: {type: lora, r: 4, lora_alfa: 8, target_modules: [query]}'
+refuses 2 'lora_alpha' "$firn" train wrong.yaml
+recipe wrong.yaml bert "$data" 'method: {type: no_such_method}'
+refuses 1 'no_such_method' "$firn" train wrong.yaml
+recipe wrong.yaml bert "$data" 'method: {type: lora, r: 4, target_modules: [querry]}'
+refuses 2 'target_modules' "$firn" train wrong.yaml
+grep -q 'query.*value.*classifier' "$top/err" ||
+    wrong "it does not list the modules there are"
+printf 'model: [bert\n' >wrong.yaml
+refuses 1 'wrong.yaml' "$firn" train wrong.yaml
+refuses 2 'learning_rate' "$firn" train good.yaml learning_rate=-1
+refuses 2 'lineer' "$firn" train good.yaml lr_scheduler_type=lineer
+refuses 2 'no_such_task' "$firn" train good.yaml task=no_such_task
+
+echo "# data"
+refuses 1 'none.jsonl' "$firn" train good.yaml data.train=none.jsonl
 : >empty.jsonl
-TRAIN=empty.jsonl recipe r.yaml && expect 1 'holds no examples' "$firn" train r.yaml
-printf '{"text": "a", "label": "x"}\nnot json\n' >broken.jsonl
-TRAIN=broken.jsonl recipe r.yaml && expect 1 'line 2' "$firn" train r.yaml
-printf '{"text": "a", "label": "z"}\n' >other.jsonl
-VALID=other.jsonl recipe r.yaml && expect 1 'one of x, y' "$firn" train r.yaml
-TRAIN=missing.jsonl recipe r.yaml && expect 1 missing.jsonl "$firn" train r.yaml
-mkdir full && echo precious >full/thing
-OUTPUT=full recipe r.yaml && expect 2 'holds something' "$firn" train r.yaml
-[ "$(cat full/thing)" = precious ] || failed=$((failed + 1))
-DEVICE=gpu recipe r.yaml && expect 2 vulkan:N "$firn" train r.yaml
-expect 2 'did you mean train?' "$firn" trian
-expect 2 usage "$firn"
-expect 2 --adapter "$firn" classify "$models/bert"
-expect 1 firn.json "$firn" classify "$models/bert" --adapter full
-recipe r.yaml && "$firn" train r.yaml >/dev/null 2>&1 || failed=$((failed + 1))
-MODEL=$models/llama METHOD='{type: lora, target_modules: [q_proj]}' recipe l.yaml
-expect 2 'match no module' "$firn" eval l.yaml --data ok.jsonl --adapter out/adapter
-VK_ICD_FILENAMES=/nonexistent VK_DRIVER_FILES=/nonexistent DEVICE=vulkan:0 OUTPUT=novk recipe v.yaml
-expect 1 Vulkan env VK_ICD_FILENAMES=/nonexistent VK_DRIVER_FILES=/nonexistent "$firn" train v.yaml
-echo "$failed failed"
-[ "$failed" = 0 ]
+refuses 1 'empty.jsonl' "$firn" train good.yaml data.train=empty.jsonl
+refuses 1 'empty.jsonl' "$firn" train good.yaml data.validation=empty.jsonl
+printf '\n\n' >blank.jsonl
+refuses 1 'blank.jsonl' "$firn" train good.yaml data.train=blank.jsonl
+{ head -n 4 good.jsonl; echo 'no JSON at all'; tail -n 4 good.jsonl; } >broken.jsonl
+refuses 1 'line 5' "$firn" train good.yaml data.train=broken.jsonl
+{ head -n 2 good.jsonl; echo '{"text": "cut off'; } >broken.jsonl
+refuses 1 'line 3' "$firn" train good.yaml data.train=broken.jsonl
+{ head -n 2 good.jsonl; echo '{"text": "no label"}'; } >broken.jsonl
+refuses 1 'line 3' "$firn" train good.yaml data.train=broken.jsonl
+{ head -n 2 good.jsonl; printf '{"text": "\377\376", "label": "class 1"}\n'; } >broken.jsonl
+refuses 1 'line 3' "$firn" train good.yaml data.train=broken.jsonl
+{ cat good.jsonl; echo '{"text": "new", "label": "class 9"}'; } >other.jsonl
+refuses 1 'class 9' "$firn" train good.yaml data.validation=other.jsonl
+grep -q 'line 13' "$top/err" || wrong "it does not name the line of the unknown label"
+printf 'text,label\n"never closed,a\n' >broken.csv
+refuses 1 'broken.csv' "$firn" train good.yaml data.train=broken.csv
+refuses 1 'no_such_column' "$firn" train good.yaml data.text=no_such_column
+refuses 1 'good.parquet' "$firn" train good.yaml data.train=good.parquet
+
+echo "# adapters"
+cp -r "$golden/cases/llama-lora/adapter_final" foreign && chmod -R u+w foreign
+refuses 2 'target_modules' "$firn" eval good.yaml --adapter foreign
+refuses 1 'no_adapter' "$firn" eval good.yaml --adapter no_adapter
+cp -r trained/adapter torn
+head -c 300 trained/adapter/adapter_model.safetensors >torn/adapter_model.safetensors
+refuses 1 'torn/adapter_model.safetensors' "$firn" eval good.yaml --adapter torn
+refuses 1 'torn' "$firn" classify bert --adapter torn
+refuses 2 '--adapter' "$firn" classify bert
+refuses 1 'firn.json' "$firn" classify bert --adapter foreign
+
+echo "# output"
+mkdir out && echo precious >out/thesis.txt
+cp -r out kept
+refuses 2 'kept' "$firn" train good.yaml output=kept
+refuses 2 'trained' "$firn" train good.yaml output=trained
+refuses 1 'good.jsonl' "$firn" train good.yaml output=good.jsonl/out
+if [ "$(id -u)" != 0 ]; then
+    mkdir locked && chmod a-w locked
+    refuses 1 'locked' "$firn" train good.yaml output=locked/out
+fi
+
+echo "# devices and words"
+refuses 2 'no_such_device' "$firn" train good.yaml --device no_such_device
+refuses 2 'cpux' "$firn" conform --device cpux
+refuses 1 'ulkan' env VK_ICD_FILENAMES=/nonexistent VK_DRIVER_FILES=/nonexistent "$firn" train good.yaml --device vulkan:0
+refuses 2 'usage: firn' "$firn"
+refuses 2 'did you mean train?' "$firn" trian good.yaml
+refuses 2 'did you mean --device?' "$firn" train good.yaml --devise cpu
+refuses 2 'RECIPE' "$firn" train
+refuses 2 '--device' "$firn" train good.yaml --device
+refuses 1 'nowhere' "$firn" inspect nowhere
+refuses 1 'nowhere' "$firn" replay nowhere
+
+# a reader that goes away: the code says so, and nothing hangs
+echo "# a closed pipe"
+count=$((count + 1))
+(timeout 60 "$firn" conform --device cpu; echo $? >"$top/code") 2>"$top/err" | true
+code=$(cat "$top/code")
+if [ "$code" != 1 ] || [ -s "$top/err" ]; then
+    wrong "a closed stdout: exit code $code, $(cat "$top/err")"
+fi
+if [ -w /dev/full ]; then
+    count=$((count + 1))
+    timeout 60 "$firn" devices >/dev/full 2>"$top/err"
+    code=$?
+    if [ "$code" != 1 ] || ! grep -q 'standard output: ' "$top/err"; then
+        wrong "a full disk under stdout: exit code $code, $(cat "$top/err")"
+    fi
+fi
+
+echo "$count kinds of wrong input, $failed failed"
+[ $failed = 0 ]

@@ -1,67 +1,130 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# resume.sh FIRN MODELS: a run that is killed at any time and resumed ends with the bytes of one that was not.
-set -eu
-firn=$(realpath "$1") models=$(realpath "$2")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-awk 'BEGIN { srand(7); for (i = 0; i < 240; i++) {
-    s = ""; n = 1 + int(rand() * 12); for (k = 0; k < n; k++) s = s sprintf("%c", 97 + int(rand() * 26)) " ";
-    printf "{\"text\": \"%s\", \"label\": \"%s\"}\n", s, i % 3 == 0 ? "a" : i % 3 == 1 ? "b" : "c" } }' >train.jsonl
-cat >r.yaml <<R
-model: $models/bert
+# resume.sh FIRN GOLDEN: a run that is killed again and again and resumed ends with the bytes of an
+# undisturbed one; two runs never share an output; a finished run stays as it is.
+set -u
+firn=$(realpath "$1") golden=$(realpath "$2")
+work=$(mktemp -d) || exit 1
+other=''
+# shellcheck disable=SC2064
+trap 'if [ -n "$other" ]; then kill -9 $other 2>/dev/null; fi; rm -rf "$work"' EXIT
+cd "$work" || exit 1
+unset FIRN_DEVICE FIRN_CAPS
+failed=0
+wrong() {
+    echo "FAILED: $*"
+    failed=$((failed + 1))
+}
+
+# dropout, several epochs and accumulation: everything that a checkpoint has to bring back
+cp -r "$golden/models/bert" model && chmod -R u+w model
+sed -i 's/"\(hidden_dropout_prob\|attention_probs_dropout_prob\)": *[0-9.]*/"\1": 0.1/' model/config.json
+grep -q '"hidden_dropout_prob": 0.1' model/config.json || wrong "the model has no dropout"
+i=0
+while [ $i -lt 30 ]; do
+    echo "{\"text\": \"example $i of $((i * i)) words and more\", \"label\": \"class $((i % 3))\"}"
+    i=$((i + 1))
+done >train.jsonl
+cat >recipe.yaml <<'END'
+model: model
 task: sequence_classification
-data: {train: train.jsonl, validation: train.jsonl}
-method: {type: lora, r: 4, target_modules: [query, value]}
-train: {num_train_epochs: 6, batch_size: 8, max_length: 32, learning_rate: 1e-2, save_steps: 7, seed: 3, gradient_accumulation_steps: 2}
 output: whole
 device: cpu
-R
-"$firn" train r.yaml >/dev/null
-"$firn" train r.yaml output=again >/dev/null
-cmp whole/adapter/adapter_model.safetensors again/adapter/adapter_model.safetensors
+data: {train: train.jsonl, validation: train.jsonl}
+method: {type: lora, r: 4, lora_alpha: 8, lora_dropout: 0.1, target_modules: [query, value]}
+train: {max_steps: 60, batch_size: 4, gradient_accumulation_steps: 2, save_steps: 2, logging_steps: 4,
+        eval_steps: 10, learning_rate: 1e-3, warmup_steps: 0.1, max_length: 16}
+END
+now_ms() { date +%s%N | sed 's/......$//'; }
+same() {
+    cmp "whole/adapter/adapter_model.safetensors" "$1/adapter/adapter_model.safetensors" || wrong "$2: the adapter differs"
+}
 
-i=0
-"$firn" train r.yaml output=killed >/dev/null 2>&1 &
-pid=$!
-while [ $i -lt 12 ]; do
-    sleep "0.0$((i * 7 % 10))"
-    kill -9 $pid 2>/dev/null || true
-    wait $pid 2>/dev/null || true
-    "$firn" train r.yaml output=killed --resume >/dev/null 2>&1 &
-    pid=$!
-    i=$((i + 1))
+start=$(now_ms)
+"$firn" train recipe.yaml >whole.log 2>&1 || { cat whole.log; exit 1; }
+took=$(($(now_ms) - start))
+"$firn" train recipe.yaml output=twin >twin.log 2>&1 || { cat twin.log; wrong "the second run fails"; }
+same twin "the same recipe twice"
+"$firn" train recipe.yaml output=seeded seed=7 >/dev/null 2>&1
+cmp -s whole/adapter/adapter_model.safetensors seeded/adapter/adapter_model.safetensors &&
+    wrong "another seed gives the same adapter: the comparison proves nothing"
+
+# killed at random moments; a machine so fast that nothing is hit gets shorter waits
+seed=${FIRN_SEED:-$(date +%s)}
+hits=0 try=1
+while [ $hits -lt 3 ] && [ $try -le 5 ]; do
+    rm -rf killed
+    hits=0 resumed=0 k=1
+    while [ $k -le 10 ]; do
+        [ -n "$(ls killed/checkpoints 2>/dev/null | grep '^step-')" ] && resumed=$((resumed + 1))
+        "$firn" train recipe.yaml output=killed --resume >killed.log 2>&1 &
+        other=$!
+        sleep "$(awk -v s=$((seed + 100 * try + k)) -v t=$took -v div=$try \
+            'BEGIN { srand(s); printf "%.3f", t / 1000 / div * (0.02 + 0.2 * rand()) }')"
+        if kill -9 $other 2>/dev/null; then hits=$((hits + 1)); fi
+        wait $other 2>/dev/null
+        other=''
+        [ -e killed/adapter/firn.json ] && break
+        k=$((k + 1))
+    done
+    try=$((try + 1))
 done
-wait $pid || true
-"$firn" train r.yaml output=killed --resume >/dev/null
-cmp whole/adapter/adapter_model.safetensors killed/adapter/adapter_model.safetensors
+"$firn" train recipe.yaml output=killed --resume >killed.log 2>&1 || { cat killed.log; wrong "the resumed run fails"; }
+echo "killed $hits times (seed $seed), $resumed of the starts went on from a checkpoint"
+[ $hits -ge 3 ] || wrong "the run was too fast to be killed three times"
+same killed "killed and resumed"
 
-# a finished run: exit code 0, nothing changes
-before=$(ls -lR --time-style=full-iso killed/adapter killed/checkpoints | cksum)
-"$firn" train r.yaml output=killed --resume >/dev/null
-[ "$before" = "$(ls -lR --time-style=full-iso killed/adapter killed/checkpoints | cksum)" ]
+# a polite stop: exit code 3, a checkpoint, and the same end
+"$firn" train recipe.yaml output=stopped >stopped.log 2>&1 &
+other=$!
+while kill -0 $other 2>/dev/null && ! ls stopped/checkpoints 2>/dev/null | grep -q '^step-'; do sleep 0.01; done
+kill -TERM $other 2>/dev/null
+wait $other
+code=$?
+other=''
+if [ $code = 3 ]; then
+    [ -e stopped/adapter/firn.json ] && wrong "a stopped run looks finished"
+    cp -r stopped torn
+    "$firn" train recipe.yaml output=stopped learning_rate=0.5 --resume >stopped.log 2>&1 &&
+        wrong "another recipe goes on with the checkpoint"
+    "$firn" train recipe.yaml output=stopped --resume >stopped.log 2>&1 || { cat stopped.log; wrong "resuming a stopped run"; }
+    same stopped "stopped and resumed"
+    # the newest checkpoint is damaged: the one before it does
+    newest=$(ls torn/checkpoints | grep '^step-' | sort | tail -n 1)
+    printf 'x' | dd of="torn/checkpoints/$newest/trainable.safetensors" bs=1 seek=2000 conv=notrunc 2>/dev/null
+    "$firn" train recipe.yaml output=torn --resume >torn.log 2>torn.err || { cat torn.err; wrong "resuming beside a broken checkpoint"; }
+    grep -q "$newest is broken" torn.err || wrong "the broken checkpoint $newest is not named: $(cat torn.err)"
+    same torn "resumed from an older checkpoint"
+else
+    wrong "SIGTERM: exit code $code, not 3"
+    cat stopped.log
+fi
 
-# a checkpoint with a flipped byte is named and skipped; the result is the same
-rm -r killed/adapter
-newest=$(ls -d killed/checkpoints/step-* | tail -n 1)
-printf 'X' | dd of="$newest/trainable.safetensors" bs=1 seek=900 conv=notrunc 2>/dev/null
-"$firn" train r.yaml output=killed --resume >/dev/null 2>warned.txt
-grep -q "is broken and is skipped" warned.txt
-cmp whole/adapter/adapter_model.safetensors killed/adapter/adapter_model.safetensors
+# two runs, one output
+"$firn" train recipe.yaml output=shared max_steps=1000000 >shared.log 2>&1 &
+other=$!
+while kill -0 $other 2>/dev/null && ! ls shared/checkpoints 2>/dev/null | grep -q '^step-'; do sleep 0.01; done
+for flags in --resume --overwrite ''; do
+    # shellcheck disable=SC2086
+    "$firn" train recipe.yaml output=shared $flags >second.log 2>&1
+    code=$?
+    case $code in
+    1 | 2) grep -q shared second.log || wrong "a second run ($flags) does not name the output: $(cat second.log)" ;;
+    *) wrong "a second run ($flags) on the same output: exit code $code" ;;
+    esac
+done
+"$firn" train recipe.yaml output=shared --resume 2>&1 | grep -q 'another run is writing there' ||
+    wrong "a second run does not say that another is writing"
+kill -0 $other 2>/dev/null || { cat shared.log; wrong "the first run died of the second"; }
+kill -9 $other
+wait $other 2>/dev/null
+other=''
 
-# another recipe is refused, and so is a second run on the same directory
-rm -r killed/adapter
-if "$firn" train r.yaml output=killed train.learning_rate=1e-3 --resume >/dev/null 2>&1; then exit 1; fi
-"$firn" train r.yaml output=busy train.num_train_epochs=400 >/dev/null 2>&1 &
-pid=$!
-sleep 1
-status=0
-"$firn" train r.yaml output=busy train.num_train_epochs=400 --resume 2>refused.txt || status=$?
-kill -TERM $pid
-stopped=0
-wait $pid || stopped=$?
-[ "$status" = 1 ] && grep -q "another run" refused.txt
-[ "$stopped" = 3 ] # a signal: a checkpoint is saved
-[ -n "$(ls busy/checkpoints)" ]
-echo "resume: all bytes equal"
+# a finished run stays as it is
+list() { find whole -type f -printf '%p %s %T@ ' -exec cksum {} \; | sort; }
+list >before
+"$firn" train recipe.yaml --resume >again.log 2>&1 || { cat again.log; wrong "--resume on a finished run"; }
+list >after
+cmp -s before after || { diff before after; wrong "--resume changed a finished run"; }
+
+[ $failed = 0 ]
