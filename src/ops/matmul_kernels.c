@@ -39,32 +39,50 @@ static void grid(struct firn_dispatch *d, int64_t rows, int64_t cols)
     d->groups[2] = 1;
 }
 
+static bool grid_fits(const struct firn_limits *limits, int64_t rows, int64_t cols)
+{
+    return rows <= limits->max_groups[1] && cols <= limits->max_groups[0];
+}
+
 /* Vector loads along the axis that is contiguous. */
 static bool soft_fits(const struct firn_call *call, const struct firn_limits *limits)
 {
     const struct firn_matmul_sizes s = firn_matmul_sizes(call);
     const struct firn_matmul_attrs *t = call->attrs;
-    (void) limits;
-    if (t->trans_a)
-        return s.m % 4 == 0 && s.n % 4 == 0;
-    return s.k % 4 == 0 && s.k > 0 && (t->trans_b || s.n % 4 == 0);
+    return grid_fits(limits, (s.m + 7) / 8, (s.n + 31) / 32) &&
+           (t->trans_a ? s.m % 4 == 0 && s.n % 4 == 0 : s.k % 4 == 0);
 }
 
 static void soft_setup(const struct firn_call *call, const struct firn_limits *limits,
                        struct firn_dispatch *d)
 {
     const struct firn_matmul_sizes s = firn_matmul_sizes(call);
-    const struct firn_matmul_attrs *t = call->attrs;
-    const int64_t cols = t->trans_b ? 16 : 32;
     (void) limits;
     push_all(call, d);
-    grid(d, (s.m + 7) / 8, (s.n + cols - 1) / cols);
+    grid(d, (s.m + 7) / 8, (s.n + 31) / 32);
+}
+
+/* Few columns: lanes go along the rows. */
+static bool narrow_fits(const struct firn_call *call, const struct firn_limits *limits)
+{
+    const struct firn_matmul_sizes s = firn_matmul_sizes(call);
+    return s.n <= 16 && s.m > s.n && s.k % 4 == 0 && grid_fits(limits, (s.m + 31) / 32, (s.n + 7) / 8);
+}
+
+static void narrow_setup(const struct firn_call *call, const struct firn_limits *limits,
+                         struct firn_dispatch *d)
+{
+    const struct firn_matmul_sizes s = firn_matmul_sizes(call);
+    (void) limits;
+    push_all(call, d);
+    grid(d, (s.m + 31) / 32, (s.n + 7) / 8);
 }
 
 static bool tile_fits(const struct firn_call *call, const struct firn_limits *limits)
 {
     const struct firn_matmul_sizes s = firn_matmul_sizes(call);
-    return limits->max_lanes >= 128 && limits->shared_bytes >= 16384 && s.m >= 16 && s.n >= 16;
+    return limits->max_lanes >= 128 && limits->shared_bytes >= 16384 && s.m >= 16 && s.n >= 16 &&
+           grid_fits(limits, (s.m + 63) / 64, (s.n + 63) / 64);
 }
 
 static void tile_setup(const struct firn_call *call, const struct firn_limits *limits,
@@ -142,6 +160,9 @@ ACCEPTS(soft, nt, 0, 1, bf16, FIRN_BF16)
 ACCEPTS(soft, tn, 1, 0, f32, FIRN_F32)
 ACCEPTS(soft, tn, 1, 0, f16, FIRN_F16)
 ACCEPTS(soft, tn, 1, 0, bf16, FIRN_BF16)
+ACCEPTS(narrow, nn, 0, 0, f32, FIRN_F32)
+ACCEPTS(narrow, nt, 0, 1, f32, FIRN_F32)
+ACCEPTS(narrow, tn, 1, 0, f32, FIRN_F32)
 ACCEPTS(tile, nn, 0, 0, f32, FIRN_F32)
 ACCEPTS(tile, nn, 0, 0, f16, FIRN_F16)
 ACCEPTS(tile, nn, 0, 0, bf16, FIRN_BF16)
@@ -173,23 +194,29 @@ ACCEPTS(split, tt, 1, 1, f32, FIRN_F32)
 
 // clang-format off
 const struct firn_kernel firn_matmul_kernels[] = {
-    { "matmul_soft_nn_f32", "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=0", .needs = FIRN_CAP_SOFTWARE,
+    { "matmul_narrow_nn_f32", "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=0 NARROW=1", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = narrow_nn_f32, .setup = narrow_setup },
+    { "matmul_narrow_nt_f32", "matmul_soft", "TRANS_A=0 TRANS_B=1 B_TYPE=0 NARROW=1", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = narrow_nt_f32, .setup = narrow_setup },
+    { "matmul_narrow_tn_f32", "matmul_soft", "TRANS_A=1 TRANS_B=0 B_TYPE=0 NARROW=1", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = narrow_tn_f32, .setup = narrow_setup },
+    { "matmul_soft_nn_f32", "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=0 NARROW=0", .needs = FIRN_CAP_SOFTWARE,
       .accepts = soft_nn_f32, .setup = soft_setup },
-    { "matmul_soft_nn_f16", "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=1", .needs = FIRN_CAP_SOFTWARE,
+    { "matmul_soft_nn_f16", "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=1 NARROW=0", .needs = FIRN_CAP_SOFTWARE,
       .accepts = soft_nn_f16, .setup = soft_setup },
-    { "matmul_soft_nn_bf16", "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=2", .needs = FIRN_CAP_SOFTWARE,
+    { "matmul_soft_nn_bf16", "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=2 NARROW=0", .needs = FIRN_CAP_SOFTWARE,
       .accepts = soft_nn_bf16, .setup = soft_setup },
-    { "matmul_soft_nt_f32", "matmul_soft", "TRANS_A=0 TRANS_B=1 B_TYPE=0", .needs = FIRN_CAP_SOFTWARE,
+    { "matmul_soft_nt_f32", "matmul_soft", "TRANS_A=0 TRANS_B=1 B_TYPE=0 NARROW=0", .needs = FIRN_CAP_SOFTWARE,
       .accepts = soft_nt_f32, .setup = soft_setup },
-    { "matmul_soft_nt_f16", "matmul_soft", "TRANS_A=0 TRANS_B=1 B_TYPE=1", .needs = FIRN_CAP_SOFTWARE,
+    { "matmul_soft_nt_f16", "matmul_soft", "TRANS_A=0 TRANS_B=1 B_TYPE=1 NARROW=0", .needs = FIRN_CAP_SOFTWARE,
       .accepts = soft_nt_f16, .setup = soft_setup },
-    { "matmul_soft_nt_bf16", "matmul_soft", "TRANS_A=0 TRANS_B=1 B_TYPE=2", .needs = FIRN_CAP_SOFTWARE,
+    { "matmul_soft_nt_bf16", "matmul_soft", "TRANS_A=0 TRANS_B=1 B_TYPE=2 NARROW=0", .needs = FIRN_CAP_SOFTWARE,
       .accepts = soft_nt_bf16, .setup = soft_setup },
-    { "matmul_soft_tn_f32", "matmul_soft", "TRANS_A=1 TRANS_B=0 B_TYPE=0", .needs = FIRN_CAP_SOFTWARE,
+    { "matmul_soft_tn_f32", "matmul_soft_tn", "TRANS_A=1 TRANS_B=0 B_TYPE=0", .needs = FIRN_CAP_SOFTWARE,
       .accepts = soft_tn_f32, .setup = soft_setup },
-    { "matmul_soft_tn_f16", "matmul_soft", "TRANS_A=1 TRANS_B=0 B_TYPE=1", .needs = FIRN_CAP_SOFTWARE,
+    { "matmul_soft_tn_f16", "matmul_soft_tn", "TRANS_A=1 TRANS_B=0 B_TYPE=1", .needs = FIRN_CAP_SOFTWARE,
       .accepts = soft_tn_f16, .setup = soft_setup },
-    { "matmul_soft_tn_bf16", "matmul_soft", "TRANS_A=1 TRANS_B=0 B_TYPE=2", .needs = FIRN_CAP_SOFTWARE,
+    { "matmul_soft_tn_bf16", "matmul_soft_tn", "TRANS_A=1 TRANS_B=0 B_TYPE=2", .needs = FIRN_CAP_SOFTWARE,
       .accepts = soft_tn_bf16, .setup = soft_setup },
     { "matmul_split_nn", "matmul_split", "JOIN=0 TRANS_A=0 TRANS_B=0 B_TYPE=0", .accepts = split_nn_f32,
       .setup = split_setup, .scratch = split_scratch, .then = &join },
