@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `firn eval`: metrics of a model, with or without its adapter, on a data file. */
-#include "cli/command.h"
+#include "cli/recipe_args.h"
 #include "train/evaluate.h"
 #include "train/task.h"
 
@@ -14,8 +14,7 @@ struct flags {
 
 #define AT(field) offsetof(struct flags, field)
 static const struct firn_option flags[] = {
-    { "device", .type = FIRN_OPTION_TEXT, .offset = AT(device), .unit = "DEVICE",
-      .help = "takes the place of the recipe's device" },
+    FIRN_FLAG_RECIPE_DEVICE(device),
     { "adapter", .type = FIRN_OPTION_TEXT, .offset = AT(adapter), .unit = "DIR",
       .help = "the adapter; without one the untrained start is evaluated" },
     { "data", .type = FIRN_OPTION_TEXT, .offset = AT(data), .unit = "FILE",
@@ -97,13 +96,10 @@ static firn_status run(const struct firn_args *args, struct firn_error *err)
 {
     const struct flags *f = args->values;
     struct firn_recipe recipe;
-    firn_status status = firn_recipe_load(&recipe, args->words[0], args->words + 1, args->n_words - 1, err);
+    firn_status status = firn_recipe_from_args(&recipe, args, "eval", f->device, err);
     if (status)
         return status;
-    if (f->device != NULL)
-        status = firn_option_set(firn_option_find(firn_recipe_top, "device"), f->device, "eval", "--", &recipe, err);
-    if (status == FIRN_OK)
-        status = evaluate(f, &recipe, err);
+    status = evaluate(f, &recipe, err);
     firn_recipe_free(&recipe);
     return status;
 }

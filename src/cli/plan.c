@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `firn plan`: what a run will cost, without a device. */
-#include "cli/command.h"
+#include "cli/recipe_args.h"
 #include "train/step.h"
 #include "train/task.h"
 
@@ -111,7 +111,7 @@ static firn_status run(const struct firn_args *args, struct firn_error *err)
     struct firn_table train = { 0 };
     struct firn_task_setup task = { 0 };
     struct firn_model model = { 0 };
-    firn_status status = firn_recipe_load(&recipe, args->words[0], args->words + 1, args->n_words - 1, err);
+    firn_status status = firn_recipe_from_args(&recipe, args, "plan", NULL, err);
     if (status)
         return status;
     status = firn_table_load(&train, recipe.data.train, err);

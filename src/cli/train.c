@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `firn train`: a progress line on a terminal, plain lines in a pipe. */
-#include "cli/command.h"
+#include "cli/recipe_args.h"
 #include "train/trainer.h"
 
 #include <math.h>
@@ -17,8 +17,7 @@ struct flags {
 
 #define AT(field) offsetof(struct flags, field)
 static const struct firn_option flags[] = {
-    { "device", .type = FIRN_OPTION_TEXT, .offset = AT(device), .unit = "DEVICE",
-      .help = "takes the place of the recipe's device" },
+    FIRN_FLAG_RECIPE_DEVICE(device),
     { "resume", .type = FIRN_OPTION_BOOL, .offset = AT(resume),
       .help = "go on from the newest whole checkpoint; start at step 0 where there is none" },
     { "overwrite", .type = FIRN_OPTION_BOOL, .offset = AT(overwrite),
@@ -130,11 +129,9 @@ static firn_status run(const struct firn_args *args, struct firn_error *err)
 {
     const struct flags *f = args->values;
     struct firn_recipe recipe;
-    firn_status status = firn_recipe_load(&recipe, args->words[0], args->words + 1, args->n_words - 1, err);
+    firn_status status = firn_recipe_from_args(&recipe, args, "train", f->device, err);
     if (status)
         return status;
-    if (f->device != NULL)
-        status = firn_option_set(firn_option_find(firn_recipe_top, "device"), f->device, "train", "--", &recipe, err);
     struct screen screen = { .is_terminal = isatty(STDERR_FILENO) && isatty(STDOUT_FILENO), .json = f->json };
     const struct firn_train_params params = { .resume = f->resume, .overwrite = f->overwrite, .log = firn_stderr_log,
                                               .progress = on_progress, .user = &screen, .stop = &stop };

@@ -38,6 +38,13 @@ struct firn_value *firn_graph_value(const struct firn_graph *g, firn_val v);
 /* The value that owns the storage of v, and v's first element in it. */
 firn_val firn_graph_root(const struct firn_graph *g, firn_val v, int64_t *offset);
 
+/* Inputs that a node needs for its work. An alias needs what it names; gradients attached to a loss are used by the
+ * backward pass or not at all. */
+static inline int firn_node_n_reads(const struct firn_node *n)
+{
+    return n->op->alias ? 1 : n->op->n_in;
+}
+
 /* Fills shapes, types and attributes of a node into a call (no data). */
 void firn_node_call(const struct firn_graph *g, const struct firn_node *n, struct firn_call *call);
 

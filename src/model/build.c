@@ -53,7 +53,7 @@ firn_val firn_input(struct firn_build *b, const char *name, struct firn_shape sh
 }
 
 /* A view of the flat leaf; made once per graph and name. */
-static firn_val param_view(struct firn_build *b, const struct firn_param *p)
+firn_val firn_param_view(struct firn_build *b, const struct firn_param *p)
 {
     if (!firn_is_value(b->params)) /* the collecting pass: places are not known yet */
         b->params = firn_graph_leaf(b->g, FIRN_LEAF_PARAM, "params", FIRN_F32,
@@ -92,7 +92,7 @@ static firn_val trained(struct firn_build *b, const char *name, struct firn_shap
     if (p == NULL)
         return (firn_val){ 0 };
     p->is_transposed = is_transposed;
-    return param_view(b, p);
+    return firn_param_view(b, p);
 }
 
 firn_val firn_trained(struct firn_build *b, const char *name, struct firn_shape shape, enum firn_init init,
@@ -174,7 +174,7 @@ static firn_val tensor_of(struct firn_build *b, const struct firn_site *s, const
         p->decays = false;
     if (is_copy)
         b->counts.head_copies += firn_shape_count(&shape);
-    return param_view(b, p);
+    return firn_param_view(b, p);
 }
 
 /* Notes a module for the error when none matches, and counts those that do. */

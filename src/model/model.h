@@ -241,6 +241,8 @@ firn_val firn_self_attention(struct firn_build *b, firn_val q, firn_val k, firn_
 /* A trained tensor of a method: view of the flat leaf. */
 firn_val firn_trained(struct firn_build *b, const char *name, struct firn_shape shape, enum firn_init init,
                       double scale);
+/* The view of a parameter that was collected; one a graph. */
+firn_val firn_param_view(struct firn_build *b, const struct firn_param *p);
 /* The same for a matrix that files hold with its axes swapped; `shape` is that of the view. */
 firn_val firn_trained_transposed(struct firn_build *b, const char *name, struct firn_shape shape,
                                  enum firn_init init, double scale);

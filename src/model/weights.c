@@ -153,22 +153,42 @@ static firn_status explain_missing(const char *directory, struct firn_error *err
                      .expected = "model.safetensors or model.safetensors.index.json", .got = "neither");
 }
 
+/* The paths of the one file or the index; *path NULL when neither is there. */
+static firn_status find_files(const char *directory, char **path, bool *is_index, struct firn_error *err)
+{
+    static const char *const names[] = { "model.safetensors", "model.safetensors.index.json" };
+    *path = NULL;
+    for (int i = 0; i < 2 && *path == NULL; i++) {
+        *is_index = i == 1;
+        *path = firn_path_join(directory, names[i]);
+        if (*path == NULL)
+            return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a path");
+        if (!firn_path_exists(*path)) {
+            free(*path);
+            *path = NULL;
+        }
+    }
+    return *path != NULL ? FIRN_OK : explain_missing(directory, err);
+}
+
+firn_status firn_weights_check(const char *directory, struct firn_error *err)
+{
+    char *path;
+    bool is_index;
+    const firn_status status = find_files(directory, &path, &is_index, err);
+    free(path);
+    return status;
+}
+
 firn_status firn_weights_open(struct firn_weights *w, const char *directory, struct firn_error *err)
 {
-    char *single = firn_path_join(directory, "model.safetensors");
-    char *index = firn_path_join(directory, "model.safetensors.index.json");
-    firn_status status;
+    char *path;
+    bool is_index;
     memset(w, 0, sizeof *w);
-    if (single == NULL || index == NULL)
-        status = firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a path");
-    else if (firn_path_exists(single))
-        status = add_file(w, directory, "model.safetensors", err);
-    else if (firn_path_exists(index))
-        status = open_shards(w, directory, index, err);
-    else
-        status = explain_missing(directory, err);
-    free(single);
-    free(index);
+    firn_status status = find_files(directory, &path, &is_index, err);
+    if (status == FIRN_OK)
+        status = is_index ? open_shards(w, directory, path, err) : add_file(w, directory, "model.safetensors", err);
+    free(path);
     if (status)
         firn_weights_close(w);
     return status;

@@ -17,6 +17,8 @@ struct firn_weights {
  * says how to get safetensors. */
 firn_status firn_weights_open(struct firn_weights *w, const char *directory, struct firn_error *err);
 void firn_weights_close(struct firn_weights *w);
+/* Only whether the directory holds such files, with the same errors; reads nothing. */
+firn_status firn_weights_check(const char *directory, struct firn_error *err);
 /* Finds `path`, also without or with the class prefix ("bert."), and a norm's weight and bias as gamma and beta (old
  * BERT files); NULL when it is nowhere. `file` (may be NULL) gets the path of the file that holds it. */
 const struct firn_tensor *firn_weights_find(const struct firn_weights *w, const char *prefix, const char *path,

@@ -192,8 +192,8 @@ static firn_status compare_all(const struct firn_trial *got, const struct firn_t
     return FIRN_OK;
 }
 
-static void report(const struct firn_conform_params *p, struct firn_conform_counts *counts,
-                   struct firn_conform_result *r)
+void firn_conform_report(const struct firn_conform_params *p, struct firn_conform_counts *counts,
+                         struct firn_conform_result *r)
 {
     if (r->verdict != FIRN_SKIPPED)
         r->verdict = r->worst <= 1.0 && r->reason[0] == '\0' ? FIRN_PASS : FIRN_FAILED;
@@ -229,7 +229,7 @@ static firn_status try_case(struct firn_device *d, const struct firn_op *op,
     if (!want.is_valid) {
         snprintf(r.reason, sizeof r.reason, "the case's shapes are refused: %.150s", want.reason);
         r.verdict = FIRN_FAILED;
-        report(p, counts, &r);
+        firn_conform_report(p, counts, &r);
         firn_trial_free(&want);
         return FIRN_OK;
     }
@@ -241,7 +241,7 @@ static firn_status try_case(struct firn_device *d, const struct firn_op *op,
         if (!needs_met) {
             limits_text(k, &d->limits, r.reason, sizeof r.reason);
             if (c == 0)
-                report(p, counts, &r);
+                firn_conform_report(p, counts, &r);
         }
         firn_trial_free(&want);
         return FIRN_OK;
@@ -263,7 +263,7 @@ static firn_status try_case(struct firn_device *d, const struct firn_op *op,
             snprintf(r.reason, sizeof r.reason, "memory beside a tensor was written");
         else
             status = compare_all(&got, &want, &before, &r, err);
-        report(p, counts, &r);
+        firn_conform_report(p, counts, &r);
     }
     firn_trial_free(&got);
     firn_trial_free(&want);

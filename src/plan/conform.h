@@ -42,7 +42,11 @@ firn_status firn_conform_kernels(struct firn_device *device,
 firn_status firn_conform_gradients(const struct firn_conform_params *params,
                                    struct firn_conform_counts *counts, struct firn_error *err);
 
-/* Shared by both: a case's call with host memory, filled from the seed. */
+/* Shared by both: settles the verdict of a result that is no skip, counts it and hands it out. */
+void firn_conform_report(const struct firn_conform_params *params, struct firn_conform_counts *counts,
+                         struct firn_conform_result *result);
+
+/* A case's call with host memory, filled from the seed. */
 struct firn_trial {
     const struct firn_op *op;
     struct firn_call call;      /* data owned by the trial */

@@ -192,13 +192,8 @@ static firn_status check_case(struct firn_device *exact, const struct firn_op *o
         if (r.worst > 1)
             break;
     }
-    if (status == FIRN_OK) {
-        r.verdict = r.worst <= 1.0 && r.reason[0] == '\0' ? FIRN_PASS : FIRN_FAILED;
-        counts->passed += r.verdict == FIRN_PASS;
-        counts->failed += r.verdict == FIRN_FAILED;
-        if (params->result != NULL)
-            params->result(params->user, &r);
-    }
+    if (status == FIRN_OK)
+        firn_conform_report(params, counts, &r);
     firn_plan_destroy(&p.plan);
     firn_store_destroy(&p.store);
     firn_graph_destroy(&p.g);

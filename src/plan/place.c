@@ -33,7 +33,7 @@ firn_status firn_pass_live(const struct firn_graph *g, struct firn_life *life)
         const struct firn_node *n = firn_graph_node(g, i);
         if (n->dead)
             continue;
-        for (int k = 0; k < (n->op->alias ? 1 : n->op->n_in); k++)
+        for (int k = 0; k < firn_node_n_reads(n); k++)
             extend(g, life, n->in[k], i);
         for (int j = 0; j < n->op->n_out; j++)
             extend(g, life, n->out[j], i);

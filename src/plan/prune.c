@@ -27,8 +27,7 @@ firn_status firn_pass_prune(struct firn_graph *g, struct firn_error *err)
         for (int j = 0; j < n->op->n_out; j++)
             alive |= used[n->out[j].id];
         n->dead |= !alive;
-        /* an alias needs what it names; gradients attached to a loss are used by the backward pass or not at all */
-        for (int k = 0; k < (n->op->alias ? 1 : n->op->n_in) && !n->dead; k++)
+        for (int k = 0; k < firn_node_n_reads(n) && !n->dead; k++)
             used[n->in[k].id] = true;
     }
     free(used);

@@ -99,7 +99,7 @@ static double ratio_of(const char *name, const struct firn_tensor *got, const st
         else if (!firn_dtype_is_float(want->dtype))
             allowed = 0;
         *difference = d > *difference || isnan(d) ? d : *difference;
-        const double ratio = d == 0 ? 0 : d <= allowed ? d / allowed : allowed > 0 && d > 0 ? d / allowed : INFINITY;
+        const double ratio = d == 0 ? 0 : isnan(d) ? INFINITY : d / allowed; /* exact ones: allowed is 0 */
         worst = ratio > worst ? ratio : worst;
     }
     return worst;

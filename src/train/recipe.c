@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* in the order of enum firn_task; an embedding is nothing to train for */
 static const char *const task_words[] = { "sequence_classification", "token_classification",
                                           "masked_lm", "causal_lm", "seq2seq_lm", NULL };
 static const char *const task_also[] = { "SEQ_CLS", "TOKEN_CLS", "MASKED_LM", "CAUSAL_LM",

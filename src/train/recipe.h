@@ -5,14 +5,6 @@
 
 #include "base/option.h"
 
-enum firn_recipe_task {
-    FIRN_RECIPE_SEQUENCE_CLASSIFICATION,
-    FIRN_RECIPE_TOKEN_CLASSIFICATION,
-    FIRN_RECIPE_MASKED_LM,
-    FIRN_RECIPE_CAUSAL_LM,
-    FIRN_RECIPE_SEQ2SEQ_LM,
-};
-
 enum firn_schedule_type {
     FIRN_SCHEDULE_CONSTANT,
     FIRN_SCHEDULE_CONSTANT_WARMUP,
@@ -47,7 +39,7 @@ struct firn_recipe_train {
 struct firn_recipe {
     char *path;            /* the file, for messages */
     char *model, *output, *device;
-    int task;              /* enum firn_recipe_task */
+    int task;              /* enum firn_task */
     int64_t memory_limit;  /* bytes; 0: what the device says is free */
     struct firn_recipe_data data;
     struct firn_recipe_train train;

@@ -5,19 +5,6 @@
 #include "grad/grad.h"
 
 #include <stdlib.h>
-#include <string.h>
-
-/* The views of the flat leaf that this graph made, in the order of the parameter list. */
-static firn_val find_view(const struct firn_build *b, const char *name)
-{
-    for (uint32_t id = 1; id < firn_graph_n_values(b->g); id++) {
-        const struct firn_value *v = firn_graph_value(b->g, (firn_val){ id });
-        if (v->node == FIRN_NO_NODE && v->leaf == FIRN_LEAF_PARAM && firn_is_value(v->base) &&
-            strcmp(v->name, name) == 0)
-            return (firn_val){ id };
-    }
-    return (firn_val){ 0 };
-}
 
 static bool can_place(const struct firn_graph *g, firn_val x)
 {
@@ -72,7 +59,7 @@ firn_status firn_step_build(struct firn_build *b, bool accumulates, struct firn_
         return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for gradients");
     }
     for (size_t i = 0; i < set->count; i++)
-        x[i] = find_view(b, set->list[i].name);
+        x[i] = firn_param_view(b, &set->list[i]);
     firn_grad(b->g, b->loss, (firn_val){ 0 }, x, (int) set->count, dx);
     const firn_val grads = firn_graph_leaf(b->g, FIRN_LEAF_GRAD, "grads", FIRN_F32, firn_dims(set->flat));
     const firn_val keep = accumulates ? firn_graph_leaf(b->g, FIRN_LEAF_INPUT, "keep", FIRN_F32, firn_dims(1))

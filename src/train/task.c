@@ -8,9 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const enum firn_task tasks[] = { FIRN_TASK_SEQ_CLS, FIRN_TASK_TOKEN_CLS, FIRN_TASK_MASKED_LM,
-                                        FIRN_TASK_CAUSAL_LM, FIRN_TASK_SEQ2SEQ_LM };
-
 static bool classifies(const struct firn_task_setup *t)
 {
     return t->task == FIRN_TASK_SEQ_CLS || t->task == FIRN_TASK_TOKEN_CLS;
@@ -20,17 +17,14 @@ firn_status firn_task_open(struct firn_task_setup *t, const struct firn_recipe *
                            struct firn_error *err)
 {
     memset(t, 0, sizeof *t);
-    t->task = tasks[r->task];
+    t->task = (enum firn_task) r->task;
     t->columns = r->data;
     t->max_length = (uint32_t) r->train.max_length;
     if (t->task == FIRN_TASK_SEQ2SEQ_LM)
         return firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = r->path, .key = "task", .what = "seq2seq_lm is not there yet");
-    struct firn_weights weights; /* a model that is none is said before what it lacks besides */
-    firn_status status = firn_weights_open(&weights, r->model, err);
-    if (status == FIRN_OK) {
-        firn_weights_close(&weights);
+    firn_status status = firn_weights_check(r->model, err); /* what is no model is said before what it lacks */
+    if (status == FIRN_OK)
         status = firn_tokenizer_open(&t->tokenizer, r->model, err);
-    }
     if (status == FIRN_OK && t->task == FIRN_TASK_SEQ_CLS)
         status = firn_problem_of(train, r->data.label, r->data.problem_type, &t->problem, err);
     if (status == FIRN_OK && classifies(t) && t->problem != FIRN_REGRESSION)

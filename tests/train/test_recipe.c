@@ -2,6 +2,7 @@
 /* Recipes: keys, other spellings, defaults, overrides, and errors that say what was meant. */
 #include "../base/check.h"
 
+#include "model/model.h"
 #include "train/recipe.h"
 
 static const char whole[] = "model: /m\n"
@@ -93,7 +94,7 @@ static void other_spellings_mean_the_same(void **state)
                          "data: {train: t, text_column: s, label_column: l}\n",
                   "train: {lr: 0.25, epochs: 2, per_device_train_batch_size: 3, warmup_ratio: 0.1, grad_accum: 4}\n",
                   NULL, &r, &err), &err);
-    assert_int_equal(r.task, FIRN_RECIPE_SEQUENCE_CLASSIFICATION);
+    assert_int_equal(r.task, FIRN_TASK_SEQ_CLS);
     assert_string_equal(r.data.text, "s");
     assert_string_equal(r.data.label, "l");
     assert_true(r.train.learning_rate == 0.25 && r.train.num_train_epochs == 2 && r.train.batch_size == 3);
