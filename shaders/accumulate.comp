@@ -3,8 +3,8 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "flat.glsl"
-layout(binding = 0) buffer Acc { float acc[]; };
-layout(binding = 1) readonly buffer X { float x[]; };
+layout(binding = 0) buffer Acc { REAL acc[]; };
+layout(binding = 1) readonly buffer X { REAL x[]; };
 layout(binding = 2) readonly buffer Keep { float keep[]; };
 layout(push_constant) uniform Push { uint n; };
 void main()

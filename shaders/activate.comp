@@ -5,11 +5,12 @@
 #include "flat.glsl"
 #include "math.glsl"
 layout(constant_id = 0) const uint KIND = 0;
-layout(binding = 0) readonly buffer X { float x[]; };
-layout(binding = 1) writeonly buffer Y { float y[]; };
+layout(binding = 0) readonly buffer X { REAL x[]; };
+layout(binding = 1) writeonly buffer Y { REAL y[]; };
 layout(push_constant) uniform Push { uint n; };
+float f(float v) { return act_at(KIND, v).x; }
 void main()
 {
     FOR_ELEMENTS(i, n)
-        y[i] = act(KIND, x[i]);
+        y[i] = EACH(f, x[i]);
 }

@@ -5,10 +5,10 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "flat.glsl"
-layout(binding = 0) buffer P { float p[]; };
-layout(binding = 1) readonly buffer G { float g[]; };
-layout(binding = 2) buffer M { float m[]; };
-layout(binding = 3) buffer V { float v[]; };
+layout(binding = 0) buffer P { REAL p[]; };
+layout(binding = 1) readonly buffer G { REAL g[]; };
+layout(binding = 2) buffer M { REAL m[]; };
+layout(binding = 3) buffer V { REAL v[]; };
 layout(binding = 4) readonly buffer Rates { float r[]; };
 layout(binding = 5) readonly buffer Norm { float norm[]; };
 layout(push_constant) uniform Push { uint n; };
@@ -21,9 +21,9 @@ void main()
     const float shrink = 1.0 - r[0] * r[4], rate = r[0] / r[5], root = 1.0 / sqrt(r[6]);
     FOR_ELEMENTS(i, n)
     {
-        const float d = clip * g[i];
-        const float a = r[1] * m[i] + (1.0 - r[1]) * d;
-        const float b = r[2] * v[i] + (1.0 - r[2]) * d * d;
+        const REAL d = clip * g[i];
+        const REAL a = r[1] * m[i] + (1.0 - r[1]) * d;
+        const REAL b = r[2] * v[i] + (1.0 - r[2]) * d * d;
         m[i] = a;
         v[i] = b;
         p[i] = shrink * p[i] - rate * a / (sqrt(b) * root + r[3]);

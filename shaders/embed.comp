@@ -4,32 +4,36 @@
 #extension GL_GOOGLE_include_directive : require
 #include "flat.glsl"
 #if TABLE == 0
-layout(binding = 0) readonly buffer Table { float table[]; };
-float at(uint i) { return table[i]; }
+layout(binding = 0) readonly buffer Table { REAL table[]; };
+REAL at(uint i) { return table[i]; }
 #else
 layout(binding = 0) readonly buffer Table { uint table[]; };
-float at(uint i)
+vec2 both(uint word)
 {
-    const uint word = table[i >> 1u];
 #if TABLE == 1
-    const vec2 both = unpackHalf2x16(word);
-    return (i & 1u) == 0u ? both.x : both.y;
+    return unpackHalf2x16(word);
 #else
-    return uintBitsToFloat((i & 1u) == 0u ? word << 16 : word & 0xffff0000u);
+    return uintBitsToFloat(uvec2(word << 16, word & 0xffff0000u));
 #endif
 }
+#if WIDE == 4
+vec4 at(uint i) { return vec4(both(table[2u * i]), both(table[2u * i + 1u])); }
+#else
+float at(uint i) { return both(table[i >> 1u])[i & 1u]; }
+#endif
 #endif
 layout(binding = 1) readonly buffer Ids { int ids[]; };
-layout(binding = 2) writeonly buffer Y { float y[]; };
+layout(binding = 2) writeonly buffer Y { REAL y[]; };
 layout(push_constant) uniform Push { uint n; uint rows; uint cols; };
 void main()
 {
+    const uint across = cols / WIDE;
     FOR_ELEMENTS(i, n)
     {
-        const int id = ids[i / cols];
-        float value = 0.0;
+        const int id = ids[i / across];
+        REAL value = REAL(0.0);
         if (id >= 0 && uint(id) < rows)
-            value = at(uint(id) * cols + i % cols);
+            value = at(uint(id) * across + i % across);
         y[i] = value;
     }
 }

@@ -5,18 +5,20 @@
 #include "flat.glsl"
 #include "math.glsl"
 layout(constant_id = 0) const uint KIND = 0;
-layout(binding = 0) readonly buffer A { float a[]; };
-layout(binding = 1) readonly buffer B { float b[]; };
-layout(binding = 2) readonly buffer Dy { float dy[]; };
-layout(binding = 3) writeonly buffer Da { float da[]; };
-layout(binding = 4) writeonly buffer Db { float db[]; };
+layout(binding = 0) readonly buffer A { REAL a[]; };
+layout(binding = 1) readonly buffer B { REAL b[]; };
+layout(binding = 2) readonly buffer Dy { REAL dy[]; };
+layout(binding = 3) writeonly buffer Da { REAL da[]; };
+layout(binding = 4) writeonly buffer Db { REAL db[]; };
 layout(push_constant) uniform Push { uint n; };
+float f(float v) { return act_at(KIND, v).x; }
+float slope(float v) { return act_at(KIND, v).y; }
 void main()
 {
     FOR_ELEMENTS(i, n)
     {
-        const float x = a[i], g = dy[i];
-        da[i] = g * b[i] * act_slope(KIND, x);
-        db[i] = g * act(KIND, x);
+        const REAL x = a[i], g = dy[i];
+        da[i] = g * b[i] * EACH(slope, x);
+        db[i] = g * EACH(f, x);
     }
 }

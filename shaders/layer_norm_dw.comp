@@ -1,24 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
-// dw[c] = sum over rows of dy (x - mean) rstd; db[c] = sum over rows of dy; a lane a column, rows in order
+// dw[c] = sum over rows of dy (x - mean) rstd, db[c] = sum over rows of dy; a lane a column.
+// JOIN 0: sums (dw, db) over a block of 64 rows, in order; JOIN 1: the blocks' sums, in order.
+// Scratch: (mean, rstd) of each row, then (dw, db) of each block and column.
 #version 450
-layout(local_size_x = 8) in;
+layout(local_size_x = 64) in;
 layout(binding = 0) readonly buffer X { float x[]; };
 layout(binding = 1) readonly buffer Dy { float dy[]; };
 layout(binding = 2) writeonly buffer Dw { float dw[]; };
 layout(binding = 3) writeonly buffer Db { float db[]; };
-layout(binding = 4) readonly buffer Stats { vec2 stats[]; };
+layout(binding = 4) buffer Scratch { vec2 scratch[]; };
 layout(push_constant) uniform Push { uint rows; uint cols; float eps; };
 void main()
 {
-    const uint c = (gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x) * 8u + gl_LocalInvocationID.x;
-    if (c >= cols)
+    const uint group = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;
+    const uint across = (cols + 63u) / 64u, block = group / across;
+    const uint c = group % across * 64u + gl_LocalInvocationID.x;
+#if JOIN == 0
+    if (c >= cols || block * 64u >= rows)
         return;
-    float w_sum = 0.0, b_sum = 0.0;
-    for (uint m = 0u; m < rows; m++) {
+    vec2 sum = vec2(0.0);
+    for (uint m = block * 64u; m < min(rows, block * 64u + 64u); m++) {
         const float g = dy[m * cols + c];
-        w_sum += g * ((x[m * cols + c] - stats[m].x) * stats[m].y);
-        b_sum += g;
+        sum += vec2(g * ((x[m * cols + c] - scratch[m].x) * scratch[m].y), g);
     }
-    dw[c] = w_sum;
-    db[c] = b_sum;
+    scratch[rows + block * cols + c] = sum;
+#else
+    if (c >= cols || block != 0u)
+        return;
+    vec2 sum = vec2(0.0);
+    for (uint b = 0u; b * 64u < rows; b++)
+        sum += scratch[rows + b * cols + c];
+    dw[c] = sum.x;
+    db[c] = sum.y;
+#endif
 }

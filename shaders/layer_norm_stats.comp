@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// stats[row] = (mean, rstd) of each row of x; a lane a row
+// stats[row] = (mean, rstd) of each row of x
 #version 450
 #extension GL_GOOGLE_include_directive : require
-#define LANES 1
 #include "row.glsl"
 layout(binding = 0) readonly buffer X { float x[]; };
 layout(binding = 4) writeonly buffer Stats { vec2 stats[]; };
@@ -23,5 +22,6 @@ void main()
         sum += d * d;
     }
     const float rstd = 1.0 / sqrt(row_sum(sum) / float(cols) + eps);
-    stats[row] = vec2(mean, rstd);
+    if (COL == 0u)
+        stats[row] = vec2(mean, rstd);
 }

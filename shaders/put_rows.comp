@@ -3,16 +3,17 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "flat.glsl"
-layout(binding = 0) readonly buffer X { float x[]; };
-layout(binding = 1) writeonly buffer Y { float y[]; };
+layout(binding = 0) readonly buffer X { REAL x[]; };
+layout(binding = 1) writeonly buffer Y { REAL y[]; };
 layout(push_constant) uniform Push { uint n; uint start; uint count; };
 void main()
 {
     FOR_ELEMENTS(i, n)
     {
-        if (i >= start && i - start < count)
-            y[i] = x[i - start];
+        const uint begin = start / WIDE;
+        if (i >= begin && i - begin < count / WIDE)
+            y[i] = x[i - begin];
         else
-            y[i] = 0.0;
+            y[i] = REAL(0.0);
     }
 }

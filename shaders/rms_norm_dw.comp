@@ -1,19 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-// dw[c] = sum over rows of dy x rstd; a lane a column, rows in order
+// dw[c] = sum over rows of dy x rstd; a lane a column. JOIN 0: sums over a block of 64 rows, in order; JOIN 1: the
+// blocks' sums, in order. Scratch: rstd of each row, then the sum of each block and column.
 #version 450
-layout(local_size_x = 8) in;
+layout(local_size_x = 64) in;
 layout(binding = 0) readonly buffer X { float x[]; };
 layout(binding = 1) readonly buffer Dy { float dy[]; };
 layout(binding = 2) writeonly buffer Dw { float dw[]; };
-layout(binding = 3) readonly buffer Stats { float stats[]; };
+layout(binding = 3) buffer Scratch { float scratch[]; };
 layout(push_constant) uniform Push { uint rows; uint cols; float eps; float w_offset; };
 void main()
 {
-    const uint c = (gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x) * 8u + gl_LocalInvocationID.x;
-    if (c >= cols)
-        return;
+    const uint group = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;
+    const uint across = (cols + 63u) / 64u, block = group / across;
+    const uint c = group % across * 64u + gl_LocalInvocationID.x;
     float sum = 0.0;
-    for (uint m = 0u; m < rows; m++)
-        sum += dy[m * cols + c] * (x[m * cols + c] * stats[m]);
+#if JOIN == 0
+    if (c >= cols || block * 64u >= rows)
+        return;
+    for (uint m = block * 64u; m < min(rows, block * 64u + 64u); m++)
+        sum += dy[m * cols + c] * (x[m * cols + c] * scratch[m]);
+    scratch[rows + block * cols + c] = sum;
+#else
+    if (c >= cols || block != 0u)
+        return;
+    for (uint b = 0u; b * 64u < rows; b++)
+        sum += scratch[rows + b * cols + c];
     dw[c] = sum;
+#endif
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// stats[row] = 1 / sqrt(mean(x^2) + eps); a lane a row
+// stats[row] = 1 / sqrt(mean(x^2) + eps)
 #version 450
 #extension GL_GOOGLE_include_directive : require
-#define LANES 1
 #include "row.glsl"
 layout(binding = 0) readonly buffer X { float x[]; };
 layout(binding = 3) writeonly buffer Stats { float stats[]; };
@@ -16,5 +15,6 @@ void main()
     FOR_COLS(c, cols)
         sum += x[row * cols + c] * x[row * cols + c];
     const float rstd = 1.0 / sqrt(row_sum(sum) / float(cols) + eps);
-    stats[row] = rstd;
+    if (COL == 0u)
+        stats[row] = rstd;
 }

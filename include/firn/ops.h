@@ -66,7 +66,8 @@ FIRN_API firn_val firn_rms_norm(struct firn_graph *g, firn_val x, firn_val w, fl
 /// Ids outside [0, V) read as zero rows and get no gradient.
 FIRN_API firn_val firn_embed(struct firn_graph *g, firn_val table, firn_val ids);
 
-/// Rows start .. start + count of x [M, C], without a copy.
+/// Rows start .. start + count of x [M, C], without a copy. A Vulkan device binds parts, of a join too, only at
+/// multiples of its offset alignment: a part that starts at a multiple of 256 bytes works on all of them.
 FIRN_API firn_val firn_rows(struct firn_graph *g, firn_val x, int64_t start, int64_t count);
 /// The parts stacked along the first axis, without a copy. Each part must be a node's only use as such.
 FIRN_API firn_val firn_join_rows(struct firn_graph *g, const firn_val *parts, int n_parts);
@@ -119,8 +120,8 @@ struct firn_linear_loss_params {
     firn_val bias;     // [V]; may be empty
     float smoothing;
     float softcap;     // logits -> cap tanh(logits / cap); 0: none
-    int64_t chunk;     // rows per chunk; 0: chosen so that a chunk's logits stay near 32 MiB
-    float scale_logits;// factor of the logits; 0 means 1
+    int64_t chunk;     // rows per chunk, rounded up to 64; 0: chosen so that a chunk's logits stay near 32 MiB
+    float scale_logits;// factor of h W^T; 0 means 1
 };
 /// loss [1] = sum over rows of cross entropy(h W^T + bias, labels) * scale, in chunks of rows, so that the logits of
 /// all rows never exist. h [M, C]; w [V, C]; labels [M] i32; scale [1].

@@ -1,15 +1,16 @@
 // Row reductions. LANES 1: a lane a row, 8 rows a work group, no barriers. LANES 64: a work group a row, sums by
 // a tree in shared memory, in fixed order. Push constants start with rows and cols.
+#define FOR_COLS(c, n) for (uint c = COL; c < (n); c += LANES)
 #if LANES == 1
 layout(local_size_x = 8) in;
 #define ROW (gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x) * 8u + gl_LocalInvocationID.x
-#define FOR_COLS(c, n) for (uint c = 0u; c < (n); c++)
+#define COL 0u
 float row_sum(float x) { return x; }
 float row_max(float x) { return x; }
 #else
 layout(local_size_x = 64) in;
 #define ROW (gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x)
-#define FOR_COLS(c, n) for (uint c = gl_LocalInvocationID.x; c < (n); c += 64u)
+#define COL gl_LocalInvocationID.x
 shared float row_parts[64];
 float row_sum(float x)
 {

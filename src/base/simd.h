@@ -13,4 +13,14 @@
 #define FIRN_SIMD
 #endif
 
+/* In front of a loop whose iterations touch nothing of each other's, though an output may be an input: without
+ * it a check at run time sends the loop in place to the scalar version. */
+#if defined(__clang__)
+#define FIRN_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__)
+#define FIRN_INDEPENDENT _Pragma("GCC ivdep")
+#else
+#define FIRN_INDEPENDENT
+#endif
+
 #endif

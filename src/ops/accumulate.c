@@ -33,11 +33,16 @@ static void acc_cpu(const struct firn_call *call)
     firn_over(call->pool, firn_count(&call->in[0]), 16384, body, (void *) call);
 }
 
-static const struct firn_kernel kernels[] = { { "accumulate", "accumulate", .setup = firn_setup_flat }, { NULL } };
+static const struct firn_kernel kernels[] = {
+    { "accumulate_x4", "accumulate", "WIDE=4", .accepts = firn_is_wide, .setup = firn_setup_flat },
+    { "accumulate", "accumulate", .setup = firn_setup_flat },
+    { NULL },
+};
 
 static const struct firn_case cases[] = {
     { .in = { FIRN_DIMS(3, 31), FIRN_DIMS(3, 31), FIRN_DIMS(1) } },
     { .in = { FIRN_DIMS(2050), FIRN_DIMS(2050), FIRN_DIMS(1) } },
+    { .in = { FIRN_DIMS(3, 1028), FIRN_DIMS(3084), FIRN_DIMS(1) } },
     { .in = { FIRN_DIMS(0), FIRN_DIMS(0), FIRN_DIMS(1) } },
 };
 

@@ -19,15 +19,16 @@ static void act_ref(const struct firn_call *call)
 }
 
 #define ACT_LOOP(f)                                                                               \
+    FIRN_INDEPENDENT                                                                              \
     for (int64_t i = begin; i < end; i++)                                                         \
-        y[i] = f(x[i])
+        y[i] = f(x[i]).y
 
 FIRN_SIMD static void body(void *user, int64_t begin, int64_t end)
 {
     const struct firn_call *call = user;
     const float *x = firn_f32(&call->in[0]);
     float *y = firn_f32(&call->out[0]);
-    FIRN_EACH_ACT(kind_of(call), ACT_LOOP)
+    FIRN_FOR_ACT(kind_of(call), ACT_LOOP)
 }
 
 static void act_cpu(const struct firn_call *call)
@@ -35,11 +36,9 @@ static void act_cpu(const struct firn_call *call)
     firn_over(call->pool, firn_count(&call->out[0]), 8192, body, (void *) call);
 }
 
-static const struct firn_op activate_dx;
-
 static void act_grad(struct firn_graph *g, const struct firn_node *n, const firn_val *dy, firn_val *dx)
 {
-    dx[0] = firn_emit1(g, &activate_dx, (firn_val[]){ n->in[0], dy[0] }, n->attrs);
+    dx[0] = firn_activate_dx(g, *(const enum firn_activation *) n->attrs, n->in[0], dy[0]);
 }
 
 static void setup(const struct firn_call *call, const struct firn_limits *limits,
@@ -58,7 +57,11 @@ static void act_bound(const struct firn_call *call, int out, double *bound)
     firn_ref_free(x);
 }
 
-static const struct firn_kernel kernels[] = { { "activate", "activate", .setup = setup }, { NULL } };
+static const struct firn_kernel kernels[] = {
+    { "activate_x4", "activate", "WIDE=4", .accepts = firn_is_wide, .setup = setup },
+    { "activate", "activate", .setup = setup },
+    { NULL },
+};
 
 static const enum firn_activation kinds[] = { FIRN_GELU, FIRN_GELU_TANH, FIRN_SILU, FIRN_RELU, FIRN_TANH };
 static const struct firn_case cases[] = {
@@ -72,6 +75,11 @@ static const struct firn_case cases[] = {
     { .in = { FIRN_DIMS(33, 65) }, &kinds[1], .scale = 1e4f, .no_grad = true },
     { .in = { FIRN_DIMS(33, 65) }, &kinds[2], .scale = 1e4f, .no_grad = true },
     { .in = { FIRN_DIMS(33, 65) }, &kinds[4], .scale = 1e4f, .no_grad = true },
+    { .in = { FIRN_DIMS(33, 68) }, &kinds[0], .scale = 8, .no_grad = true },
+    { .in = { FIRN_DIMS(33, 68) }, &kinds[1], .scale = 8, .no_grad = true },
+    { .in = { FIRN_DIMS(33, 68) }, &kinds[2], .scale = 8, .no_grad = true },
+    { .in = { FIRN_DIMS(33, 68) }, &kinds[3], .scale = 8, .no_grad = true },
+    { .in = { FIRN_DIMS(33, 68) }, &kinds[4], .scale = 8, .no_grad = true },
 };
 
 static const struct firn_op activate = {
@@ -102,15 +110,16 @@ static void dx_ref(const struct firn_call *call)
 }
 
 #define SLOPE_LOOP(f)                                                                             \
+    FIRN_INDEPENDENT                                                                              \
     for (int64_t i = begin; i < end; i++)                                                         \
-        dx[i] = dy[i] * f(x[i])
+        dx[i] = dy[i] * f(x[i]).slope
 
 FIRN_SIMD static void dx_body(void *user, int64_t begin, int64_t end)
 {
     const struct firn_call *call = user;
     const float *x = firn_f32(&call->in[0]), *dy = firn_f32(&call->in[1]);
     float *dx = firn_f32(&call->out[0]);
-    FIRN_EACH_SLOPE(kind_of(call), SLOPE_LOOP)
+    FIRN_FOR_ACT(kind_of(call), SLOPE_LOOP)
 }
 
 static void dx_cpu(const struct firn_call *call)
@@ -128,7 +137,11 @@ static void dx_bound(const struct firn_call *call, int out, double *bound)
     firn_ref_free(dy);
 }
 
-static const struct firn_kernel dx_kernels[] = { { "activate_dx", "activate_dx", .setup = setup }, { NULL } };
+static const struct firn_kernel dx_kernels[] = {
+    { "activate_dx_x4", "activate_dx", "WIDE=4", .accepts = firn_is_wide, .setup = setup },
+    { "activate_dx", "activate_dx", .setup = setup },
+    { NULL },
+};
 
 static const struct firn_case dx_cases[] = {
     { .in = { FIRN_DIMS(3, 31), FIRN_DIMS(3, 31) }, &kinds[0] },
@@ -140,6 +153,11 @@ static const struct firn_case dx_cases[] = {
     { .in = { FIRN_DIMS(33, 65), FIRN_DIMS(33, 65) }, &kinds[0], .scale = 30 },
     { .in = { FIRN_DIMS(33, 65), FIRN_DIMS(33, 65) }, &kinds[1], .scale = 30 },
     { .in = { FIRN_DIMS(33, 65), FIRN_DIMS(33, 65) }, &kinds[2], .scale = 200 },
+    { .in = { FIRN_DIMS(33, 68), FIRN_DIMS(33, 68) }, &kinds[0], .scale = 8 },
+    { .in = { FIRN_DIMS(33, 68), FIRN_DIMS(33, 68) }, &kinds[1], .scale = 8 },
+    { .in = { FIRN_DIMS(33, 68), FIRN_DIMS(33, 68) }, &kinds[2], .scale = 8 },
+    { .in = { FIRN_DIMS(33, 68), FIRN_DIMS(33, 68) }, &kinds[3], .scale = 8 },
+    { .in = { FIRN_DIMS(33, 68), FIRN_DIMS(33, 68) }, &kinds[4], .scale = 8 },
 };
 
 static const struct firn_op activate_dx = {
@@ -157,6 +175,11 @@ static const struct firn_op activate_dx = {
     .n_cases = sizeof dx_cases / sizeof dx_cases[0],
     .bound = dx_bound,
 };
+
+firn_val firn_activate_dx(struct firn_graph *g, enum firn_activation kind, firn_val x, firn_val dy)
+{
+    return firn_emit1(g, &activate_dx, (firn_val[]){ x, dy }, &kind);
+}
 
 firn_val firn_activate(struct firn_graph *g, enum firn_activation kind, firn_val x)
 {

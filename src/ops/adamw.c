@@ -61,19 +61,16 @@ static void adamw_cpu(const struct firn_call *call)
     firn_over(call->pool, firn_count(&call->in[P]), 8192, body, (void *) call);
 }
 
-static void setup(const struct firn_call *call, const struct firn_limits *limits,
-                  struct firn_dispatch *d)
-{
-    firn_push(d, (uint64_t) firn_count(&call->in[P]));
-    firn_grid_flat(d, limits, (firn_count(&call->in[P]) + 1023) / 1024);
-}
-
-static const struct firn_kernel kernels[] = { { "adamw", "adamw", .setup = setup }, { NULL } };
+static const struct firn_kernel kernels[] = {
+    { "adamw_x4", "adamw", "WIDE=4", .accepts = firn_is_wide, .setup = firn_setup_flat },
+    { "adamw", "adamw", .setup = firn_setup_flat },
+    { NULL },
+};
 
 /* Random rates make random steps: large enough to see, with the roots kept away from zero by eps. */
 #define CASE(n) { .in = { FIRN_DIMS(n), FIRN_DIMS(n), FIRN_DIMS(n), FIRN_DIMS(n), FIRN_DIMS(8), FIRN_DIMS(1) }, \
                   .positive = 1u << V | 1u << RATES | 1u << NORM, .scale = 0.5f }
-static const struct firn_case cases[] = { CASE(1), CASE(31), CASE(1025), CASE(0) };
+static const struct firn_case cases[] = { CASE(1), CASE(31), CASE(1025), CASE(1028), CASE(0) };
 
 static const struct firn_op adamw = {
     .name = "adamw",

@@ -16,13 +16,15 @@ static bool attach_shape(struct firn_infer *s)
     return true;
 }
 
-/* The loss is the end of a graph: its own gradient is one, which an empty dy stands for. */
+/* An empty dy stands for one: the loss is the end of the graph. Else something was done with the loss. */
 static void attach_grad(struct firn_graph *g, const struct firn_node *n, const firn_val *dy, firn_val *dx)
 {
-    if (firn_is_value(dy[0]))
-        firn_graph_fail(g, "a loss with known gradients must be the end of the graph");
-    for (int i = 1; i < n->op->n_in && firn_is_value(n->in[i]); i += 2)
-        dx[i] = n->in[i + 1];
+    for (int i = 1; i + 1 < n->op->n_in && firn_is_value(n->in[i]); i += 2)
+        if (firn_wants(g, n->in[i]))
+            dx[i] = firn_is_value(dy[0])
+                        ? firn_mul(g, n->in[i + 1],
+                                   firn_spread(g, dy[0], firn_val_shape(g, n->in[i + 1])))
+                        : n->in[i + 1];
 }
 
 static const struct firn_op attach = {

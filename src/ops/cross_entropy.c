@@ -3,8 +3,12 @@
 #include "base/simd.h"
 #include "ops/fastmath.h"
 #include "ops/ops.h"
+#include "ops/reduce.h"
 
 #include <math.h>
+
+/* The gradient comes first, so that it can take the place of the logits. */
+enum { DZ, LOSS };
 
 static bool ce_shape(struct firn_infer *s)
 {
@@ -13,9 +17,9 @@ static bool ce_shape(struct firn_infer *s)
     if (s->in[1].shape.dim[0] != s->in[0].shape.dim[0])
         return firn_infer_fail(s, "%s logits have %s labels", FIRN_SHAPE_STR(&s->in[0].shape),
                                FIRN_SHAPE_STR(&s->in[1].shape));
-    s->out[0].dtype = s->in[0].dtype;
-    s->out[0].shape = firn_dims(s->in[0].shape.dim[0]);
-    s->out[1] = s->in[0];
+    s->out[DZ] = s->in[0];
+    s->out[LOSS].dtype = s->in[0].dtype;
+    s->out[LOSS].shape = firn_dims(s->in[0].shape.dim[0]);
     return true;
 }
 
@@ -27,7 +31,7 @@ static void ce_ref(const struct firn_call *call)
     const int64_t cols = firn_cols(&call->in[0]);
     const int32_t *labels = firn_i32(&call->in[1]);
     double *z = firn_ref_in(call, 0), *scale = firn_ref_in(call, 2);
-    double *loss = firn_ref_out(call, 0), *dz = firn_ref_out(call, 1);
+    double *loss = firn_ref_out(call, LOSS), *dz = firn_ref_out(call, DZ);
     for (int64_t m = 0; m < firn_n_rows(&call->in[0]); m++) {
         const double *row = z + m * cols;
         if (labels[m] < 0 || labels[m] >= cols)
@@ -39,48 +43,38 @@ static void ce_ref(const struct firn_call *call)
             sum += exp(row[c] - most);
             total += row[c];
         }
-        const double lse = most + log(sum);
-        loss[m] = *scale * ((1 - e) * (lse - row[labels[m]]) + e * (lse - total / (double) cols));
+        const double lse = most + log(sum), flat = e > 0 ? e * (lse - total / (double) cols) : 0;
+        loss[m] = *scale * ((1 - e) * (lse - row[labels[m]]) + flat);
         for (int64_t c = 0; c < cols; c++)
             dz[m * cols + c] = *scale * (exp(row[c] - lse) - (1 - e) * (c == labels[m]) -
                                          e / (double) cols);
     }
     firn_ref_free(z);
     firn_ref_free(scale);
-    firn_ref_store(call, 0, loss);
-    firn_ref_store(call, 1, dz);
+    firn_ref_store(call, LOSS, loss);
+    firn_ref_store(call, DZ, dz);
 }
 
-enum { LANES = 16 };
+enum { BLOCK = 1024 };
 
+/* dz may be z itself: a block is summed, then overwritten. */
 FIRN_SIMD static void row_f32(const float *z, float *dz, int64_t n, int32_t label, float scale, float e,
                               float *loss)
 {
-    float most = z[0], sums[LANES] = { 0 }, totals[LANES] = { 0 }, sum = 0, total = 0;
-    const float at_label = z[label];
-    for (int64_t c = 0; c < n; c++)
-        most = z[c] > most ? z[c] : most;
-    int64_t c = 0;
-    for (; c + LANES <= n; c += LANES)
-        for (int l = 0; l < LANES; l++) {
-            totals[l] += z[c + l] - most;
-            const float p = firn_expf(z[c + l] - most);
-            dz[c + l] = p;
-            sums[l] += p;
-        }
-    for (; c < n; c++) {
-        total += z[c] - most;
-        const float p = firn_expf(z[c] - most);
-        dz[c] = p;
-        sum += p;
-    }
-    for (int l = 0; l < LANES; l++) {
-        sum += sums[l];
-        total += totals[l];
+    const float most = firn_max_f32(z, n), at_label = z[label] - most;
+    float sum = 0, total = 0;
+    for (int64_t begin = 0; begin < n; begin += BLOCK) {
+        const int64_t end = begin + BLOCK < n ? begin + BLOCK : n;
+        if (e > 0)
+            total += firn_sum_f32(z + begin, end - begin) - most * (float) (end - begin);
+        FIRN_INDEPENDENT
+        for (int64_t c = begin; c < end; c++)
+            dz[c] = firn_expf(z[c] - most);
+        sum += firn_sum_f32(dz + begin, end - begin);
     }
     const float log_sum = logf(sum), factor = scale / sum, flat = scale * e / (float) n;
-    *loss = scale * ((1 - e) * (log_sum - (at_label - most)) + e * (log_sum - total / (float) n));
-    for (c = 0; c < n; c++)
+    *loss = scale * ((1 - e) * (log_sum - at_label) + (e > 0 ? e * (log_sum - total / (float) n) : 0));
+    for (int64_t c = 0; c < n; c++)
         dz[c] = dz[c] * factor - flat;
     dz[label] -= scale * (1 - e);
 }
@@ -91,7 +85,7 @@ static void body(void *user, int64_t begin, int64_t end)
     const int64_t cols = firn_cols(&call->in[0]);
     const int32_t *labels = firn_i32(&call->in[1]);
     const float *z = firn_f32(&call->in[0]), scale = *firn_f32(&call->in[2]);
-    float *loss = firn_f32(&call->out[0]), *dz = firn_f32(&call->out[1]);
+    float *loss = firn_f32(&call->out[LOSS]), *dz = firn_f32(&call->out[DZ]);
     for (int64_t m = begin; m < end; m++) {
         loss[m] = 0;
         if (labels[m] < 0 || labels[m] >= cols)
@@ -117,9 +111,9 @@ static void ce_bound(const struct firn_call *call, int out, double *bound)
         for (int64_t c = 0; c < cols; c++)
             most = fmax(most, fabs(z[m * cols + c]));
         const double u = 0x1p-24 * fabs(*scale) * (double) (cols + 32) * (1 + most);
-        if (out == 0)
+        if (out == LOSS)
             bound[m] = u;
-        for (int64_t c = 0; c < cols && out == 1; c++)
+        for (int64_t c = 0; c < cols && out == DZ; c++)
             bound[m * cols + c] = u;
     }
     firn_ref_free(z);
@@ -154,6 +148,7 @@ static const struct firn_case cases[] = {
     { .in = { FIRN_DIMS(33, 7), FIRN_DIMS(33), FIRN_DIMS(1) }, &some, .below = { 0, 12 } }, /* some ignored */
     { .in = { FIRN_DIMS(0, 7), FIRN_DIMS(0), FIRN_DIMS(1) }, &none, .below = { 0, 7 } },
     { .in = { FIRN_DIMS(3, 1000), FIRN_DIMS(3), FIRN_DIMS(1) }, &none, .below = { 0, 1000 }, .scale = 30 },
+    { .in = { FIRN_DIMS(3, 2500), FIRN_DIMS(3), FIRN_DIMS(1) }, &some, .below = { 0, 2500 } },
 };
 
 static const struct firn_op cross_entropy = {
@@ -162,6 +157,7 @@ static const struct firn_op cross_entropy = {
     .n_in = 3,
     .n_out = 2,
     .integer = 2,
+    .inplace = 1,
     .attrs_size = sizeof(float),
     .shape = ce_shape,
     .ref = ce_ref,
@@ -177,9 +173,9 @@ void firn_cross_entropy(struct firn_graph *g, firn_val logits, firn_val labels, 
 {
     firn_val out[FIRN_MAX_OUT];
     firn_graph_emit(g, &cross_entropy, (firn_val[]){ logits, labels, scale }, &smoothing, out);
-    *loss = out[0];
+    *loss = out[LOSS];
     if (dlogits != NULL)
-        *dlogits = out[1];
+        *dlogits = out[DZ];
 }
 
 const struct firn_op *const firn_family_cross_entropy[] = { &cross_entropy, NULL };

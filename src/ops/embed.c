@@ -56,23 +56,19 @@ static void embed_grad(struct firn_graph *g, const struct firn_node *n, const fi
         dx[0] = firn_emit1(g, &embed_dw, (firn_val[]){ dy[0], n->in[1] }, &rows);
 }
 
-static bool is_f32(const struct firn_call *call, const struct firn_limits *limits)
-{
-    (void) limits;
-    return call->in[0].dtype == FIRN_F32;
-}
-
-static bool is_f16(const struct firn_call *call, const struct firn_limits *limits)
-{
-    (void) limits;
-    return call->in[0].dtype == FIRN_F16;
-}
-
-static bool is_bf16(const struct firn_call *call, const struct firn_limits *limits)
-{
-    (void) limits;
-    return call->in[0].dtype == FIRN_BF16;
-}
+#define ACCEPTS(name, type)                                                                       \
+    static bool name(const struct firn_call *call, const struct firn_limits *limits)              \
+    {                                                                                             \
+        (void) limits;                                                                            \
+        return call->in[0].dtype == type;                                                         \
+    }                                                                                             \
+    static bool name##_x4(const struct firn_call *call, const struct firn_limits *limits)         \
+    {                                                                                             \
+        return name(call, limits) && firn_is_wide_row(call, limits);                              \
+    }
+ACCEPTS(is_f32, FIRN_F32)
+ACCEPTS(is_f16, FIRN_F16)
+ACCEPTS(is_bf16, FIRN_BF16)
 
 static void setup(const struct firn_call *call, const struct firn_limits *limits,
                   struct firn_dispatch *d)
@@ -83,6 +79,9 @@ static void setup(const struct firn_call *call, const struct firn_limits *limits
 }
 
 static const struct firn_kernel kernels[] = {
+    { "embed_f32_x4", "embed", "TABLE=0 WIDE=4", .accepts = is_f32_x4, .setup = setup },
+    { "embed_f16_x4", "embed", "TABLE=1 WIDE=4", .accepts = is_f16_x4, .setup = setup },
+    { "embed_bf16_x4", "embed", "TABLE=2 WIDE=4", .accepts = is_bf16_x4, .setup = setup },
     { "embed_f32", "embed", "TABLE=0", .accepts = is_f32, .setup = setup },
     { "embed_f16", "embed", "TABLE=1", .accepts = is_f16, .setup = setup },
     { "embed_bf16", "embed", "TABLE=2", .accepts = is_bf16, .setup = setup },
@@ -93,8 +92,11 @@ static const struct firn_case cases[] = {
     { .in = { FIRN_DIMS(5, 3), FIRN_DIMS(7) }, .below = { 0, 5 } },
     { .in = { FIRN_DIMS(33, 31), FIRN_DIMS(65) }, .below = { 0, 40 }, .no_grad = true },
     { .in = { FIRN_DIMS(4, 7), FIRN_DIMS(0) }, .below = { 0, 4 } },
-    { .in = { FIRN_DIMS(9, 5), FIRN_DIMS(11) }, .below = { 0, 9 }, .dtype = { FIRN_F16 }, .no_grad = true },
-    { .in = { FIRN_DIMS(9, 7), FIRN_DIMS(11) }, .below = { 0, 9 }, .dtype = { FIRN_BF16 }, .no_grad = true },
+    { .in = { FIRN_DIMS(9, 36), FIRN_DIMS(65) }, .below = { 0, 12 }, .no_grad = true }, /* some outside */
+    { .in = { FIRN_DIMS(9, 5), FIRN_DIMS(65) }, .below = { 0, 9 }, .dtype = { FIRN_F16 }, .no_grad = true },
+    { .in = { FIRN_DIMS(9, 7), FIRN_DIMS(65) }, .below = { 0, 9 }, .dtype = { FIRN_BF16 }, .no_grad = true },
+    { .in = { FIRN_DIMS(9, 36), FIRN_DIMS(65) }, .below = { 0, 9 }, .dtype = { FIRN_F16 }, .no_grad = true },
+    { .in = { FIRN_DIMS(9, 36), FIRN_DIMS(65) }, .below = { 0, 9 }, .dtype = { FIRN_BF16 }, .no_grad = true },
 };
 
 static const struct firn_op embed = {
@@ -151,15 +153,42 @@ static void dw_cpu(const struct firn_call *call)
     firn_over(call->pool, call->out[0].shape.dim[0], 4096, dw_body, (void *) call);
 }
 
-static void dw_setup(const struct firn_call *call, const struct firn_limits *limits,
-                     struct firn_dispatch *d)
+static void dw_push(const struct firn_call *call, const struct firn_limits *limits,
+                    struct firn_dispatch *d, int64_t n, int64_t lanes)
 {
-    firn_setup_flat(call, limits, d);
-    firn_push(d, (uint64_t) call->in[1].shape.dim[0]);
+    firn_push(d, (uint64_t) n);
+    firn_push(d, (uint64_t) firn_count(&call->in[1]));
+    firn_push(d, (uint64_t) call->out[0].shape.dim[0]);
     firn_push(d, (uint64_t) firn_cols(&call->in[0]));
+    firn_grid_flat(d, limits, (lanes + 1023) / 1024);
 }
 
-static const struct firn_kernel dw_kernels[] = { { "embed_dw", "embed_dw", .setup = dw_setup }, { NULL } };
+static void links_setup(const struct firn_call *call, const struct firn_limits *limits,
+                        struct firn_dispatch *d)
+{
+    const int64_t n = firn_count(&call->out[0]), n_ids = firn_count(&call->in[1]);
+    dw_push(call, limits, d, n, n > n_ids ? n : n_ids);
+}
+
+static void add_setup(const struct firn_call *call, const struct firn_limits *limits,
+                      struct firn_dispatch *d)
+{
+    const int64_t n = firn_count(&call->in[0]);
+    dw_push(call, limits, d, n, n);
+}
+
+static size_t links_scratch(const struct firn_call *call, const struct firn_limits *limits)
+{
+    (void) limits;
+    return sizeof(uint32_t) * (size_t) (firn_count(&call->in[1]) + 1);
+}
+
+/* The work grows with places times columns, not with the table: places of one id are linked first. */
+static const struct firn_kernel dw_add = { "embed_dw_add", "embed_dw", "ADD=1", .setup = add_setup };
+static const struct firn_kernel dw_kernels[] = {
+    { "embed_dw", "embed_dw", "ADD=0", .setup = links_setup, .scratch = links_scratch, .then = &dw_add },
+    { NULL },
+};
 
 static int64_t dw_terms(const struct firn_call *call)
 {
@@ -171,6 +200,7 @@ static const struct firn_case dw_cases[] = {
     { .in = { FIRN_DIMS(7, 3), FIRN_DIMS(7) }, &dw_5, .below = { 0, 5 } },
     { .in = { FIRN_DIMS(65, 33), FIRN_DIMS(65) }, &dw_300, .below = { 0, 290 } },
     { .in = { FIRN_DIMS(0, 3), FIRN_DIMS(0) }, &dw_5 },
+    { .in = { FIRN_DIMS(257, 1), FIRN_DIMS(257) }, &dw_5, .below = { 0, 9 } }, /* more places than elements; some outside */
 };
 
 static const struct firn_op embed_dw = {

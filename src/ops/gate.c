@@ -20,15 +20,16 @@ static void gate_ref(const struct firn_call *call)
 }
 
 #define GATE_LOOP(f)                                                                              \
+    FIRN_INDEPENDENT                                                                              \
     for (int64_t i = begin; i < end; i++)                                                         \
-        y[i] = f(a[i]) * b[i]
+        y[i] = f(a[i]).y * b[i]
 
 FIRN_SIMD static void body(void *user, int64_t begin, int64_t end)
 {
     const struct firn_call *call = user;
     const float *a = firn_f32(&call->in[0]), *b = firn_f32(&call->in[1]);
     float *y = firn_f32(&call->out[0]);
-    FIRN_EACH_ACT(kind_of(call), GATE_LOOP)
+    FIRN_FOR_ACT(kind_of(call), GATE_LOOP)
 }
 
 static void gate_cpu(const struct firn_call *call)
@@ -60,13 +61,19 @@ static void gate_bound(const struct firn_call *call, int out, double *bound)
     firn_ref_free(b);
 }
 
-static const struct firn_kernel kernels[] = { { "gate", "gate", .setup = setup }, { NULL } };
+static const struct firn_kernel kernels[] = {
+    { "gate_x4", "gate", "WIDE=4", .accepts = firn_is_wide, .setup = setup },
+    { "gate", "gate", .setup = setup },
+    { NULL },
+};
 
 static const enum firn_activation kinds[] = { FIRN_GELU, FIRN_GELU_TANH, FIRN_SILU };
 static const struct firn_case cases[] = {
     { .in = { FIRN_DIMS(3, 31), FIRN_DIMS(3, 31) }, &kinds[0] },
     { .in = { FIRN_DIMS(3, 31), FIRN_DIMS(3, 31) }, &kinds[1] },
     { .in = { FIRN_DIMS(5, 33), FIRN_DIMS(5, 33) }, &kinds[2] },
+    { .in = { FIRN_DIMS(33, 68), FIRN_DIMS(33, 68) }, &kinds[0], .scale = 4, .no_grad = true },
+    { .in = { FIRN_DIMS(33, 68), FIRN_DIMS(33, 68) }, &kinds[2], .scale = 4, .no_grad = true },
     { .in = { FIRN_DIMS(0, 5), FIRN_DIMS(0, 5) }, &kinds[2] },
 };
 
@@ -108,20 +115,22 @@ static void dx_ref(const struct firn_call *call)
     firn_ref_store(call, 1, db);
 }
 
-#define DB_LOOP(f)                                                                                \
-    for (int64_t i = begin; i < end; i++)                                                         \
-        db[i] = dy[i] * f(a[i])
-#define DA_LOOP(f)                                                                                \
-    for (int64_t i = begin; i < end; i++)                                                         \
-        da[i] = dy[i] * b[i] * f(a[i])
+/* Each element is read before it is written: da may take the place of any input. */
+#define DX_LOOP(f)                                                                                \
+    FIRN_INDEPENDENT                                                                              \
+    for (int64_t i = begin; i < end; i++) {                                                       \
+        const struct firn_act_at at = f(a[i]);                                                    \
+        const float g = dy[i];                                                                    \
+        da[i] = g * b[i] * at.slope;                                                              \
+        db[i] = g * at.y;                                                                         \
+    }
 
 FIRN_SIMD static void dx_body(void *user, int64_t begin, int64_t end)
 {
     const struct firn_call *call = user;
     const float *a = firn_f32(&call->in[0]), *b = firn_f32(&call->in[1]), *dy = firn_f32(&call->in[2]);
     float *da = firn_f32(&call->out[0]), *db = firn_f32(&call->out[1]);
-    FIRN_EACH_ACT(kind_of(call), DB_LOOP)
-    FIRN_EACH_SLOPE(kind_of(call), DA_LOOP)
+    FIRN_FOR_ACT(kind_of(call), DX_LOOP)
 }
 
 static void dx_cpu(const struct firn_call *call)
@@ -139,12 +148,18 @@ static void dx_bound(const struct firn_call *call, int out, double *bound)
     firn_ref_free(dy);
 }
 
-static const struct firn_kernel dx_kernels[] = { { "gate_dx", "gate_dx", .setup = setup }, { NULL } };
+static const struct firn_kernel dx_kernels[] = {
+    { "gate_dx_x4", "gate_dx", "WIDE=4", .accepts = firn_is_wide, .setup = setup },
+    { "gate_dx", "gate_dx", .setup = setup },
+    { NULL },
+};
 
 static const struct firn_case dx_cases[] = {
     { .in = { FIRN_DIMS(3, 31), FIRN_DIMS(3, 31), FIRN_DIMS(3, 31) }, &kinds[0] },
     { .in = { FIRN_DIMS(3, 31), FIRN_DIMS(3, 31), FIRN_DIMS(3, 31) }, &kinds[1] },
     { .in = { FIRN_DIMS(5, 33), FIRN_DIMS(5, 33), FIRN_DIMS(5, 33) }, &kinds[2] },
+    { .in = { FIRN_DIMS(33, 68), FIRN_DIMS(33, 68), FIRN_DIMS(33, 68) }, &kinds[0], .scale = 4 },
+    { .in = { FIRN_DIMS(33, 68), FIRN_DIMS(33, 68), FIRN_DIMS(33, 68) }, &kinds[2], .scale = 4 },
     { .in = { FIRN_DIMS(0, 5), FIRN_DIMS(0, 5), FIRN_DIMS(0, 5) }, &kinds[2] },
 };
 
@@ -153,6 +168,7 @@ static const struct firn_op gate_dx = {
     .math = "da = dy b act'(a); db = dy act(a)",
     .n_in = 3,
     .n_out = 2,
+    .inplace = 7,
     .attrs_size = sizeof(enum firn_activation),
     .shape = dx_shape,
     .ref = dx_ref,

@@ -2,6 +2,7 @@
 /* Layer normalisation over the last axis (Ba et al. 2016), its input gradient and its weights' gradient. */
 #include "base/simd.h"
 #include "ops/ops.h"
+#include "ops/reduce.h"
 
 #include <math.h>
 
@@ -44,32 +45,10 @@ static void norm_ref(const struct firn_call *call)
     firn_ref_store(call, 0, y);
 }
 
-enum { LANES = 16 };
-
-/* Sums in 16 interleaved parts, added in order: vectorised, and the same on every machine. */
-FIRN_SIMD static void stats_f32(const float *restrict x, int64_t n, float eps, float *mean, float *rstd)
+FIRN_SIMD static void stats_f32(const float *x, int64_t n, float eps, float *mean, float *rstd)
 {
-    float part[LANES] = { 0 }, tail = 0;
-    int64_t c = 0;
-    for (; c + LANES <= n; c += LANES)
-        for (int l = 0; l < LANES; l++)
-            part[l] += x[c + l];
-    for (int64_t t = c; t < n; t++)
-        tail += x[t];
-    for (int l = 0; l < LANES; l++)
-        tail += part[l];
-    const float mu = tail / (float) n;
-    memset(part, 0, sizeof part);
-    tail = 0;
-    for (c = 0; c + LANES <= n; c += LANES)
-        for (int l = 0; l < LANES; l++)
-            part[l] += (x[c + l] - mu) * (x[c + l] - mu);
-    for (int64_t t = c; t < n; t++)
-        tail += (x[t] - mu) * (x[t] - mu);
-    for (int l = 0; l < LANES; l++)
-        tail += part[l];
-    *mean = mu;
-    *rstd = 1.0f / sqrtf(tail / (float) n + eps);
+    *mean = firn_sum_f32(x, n) / (float) n;
+    *rstd = 1.0f / sqrtf(firn_spread_f32(x, *mean, n) / (float) n + eps);
 }
 
 FIRN_SIMD static void body(void *user, int64_t begin, int64_t end)
@@ -77,11 +56,12 @@ FIRN_SIMD static void body(void *user, int64_t begin, int64_t end)
     const struct firn_call *call = user;
     const int64_t cols = firn_cols(&call->in[0]);
     const float eps = *(const float *) call->attrs;
-    const float *restrict w = firn_f32(&call->in[1]), *restrict b = firn_f32(&call->in[2]);
+    const float *w = firn_f32(&call->in[1]), *b = firn_f32(&call->in[2]);
     for (int64_t m = begin; m < end; m++) {
-        const float *restrict x = firn_f32(&call->in[0]) + m * cols;
-        float *restrict y = firn_f32(&call->out[0]) + m * cols, mean, rstd;
+        const float *x = firn_f32(&call->in[0]) + m * cols;
+        float *y = firn_f32(&call->out[0]) + m * cols, mean, rstd; /* may be x itself */
         stats_f32(x, cols, eps, &mean, &rstd);
+        FIRN_INDEPENDENT
         for (int64_t c = 0; c < cols; c++)
             y[c] = (x[c] - mean) * rstd * w[c] + b[c];
     }
@@ -198,31 +178,26 @@ FIRN_SIMD static void dx_body(void *user, int64_t begin, int64_t end)
 {
     const struct firn_call *call = user;
     const int64_t cols = firn_cols(&call->in[0]);
-    const float eps = *(const float *) call->attrs;
-    const float *restrict w = firn_f32(&call->in[1]);
+    const float eps = *(const float *) call->attrs, *w = firn_f32(&call->in[1]);
     for (int64_t m = begin; m < end; m++) {
-        const float *restrict x = firn_f32(&call->in[0]) + m * cols;
-        const float *restrict dy = firn_f32(&call->in[2]) + m * cols;
+        const float *x = firn_f32(&call->in[0]) + m * cols, *dy = firn_f32(&call->in[2]) + m * cols;
         float *dx = firn_f32(&call->out[0]) + m * cols, mean, rstd; /* may be dy itself */
-        float sums[LANES] = { 0 }, dots[LANES] = { 0 }, sum = 0, dot = 0;
+        float sums[FIRN_PARTS] = { 0 }, dots[FIRN_PARTS] = { 0 }, sum = 0, dot = 0;
         int64_t c = 0;
         stats_f32(x, cols, eps, &mean, &rstd);
-        for (; c + LANES <= cols; c += LANES)
-            for (int l = 0; l < LANES; l++) {
-                const float gw = dy[c + l] * w[c + l];
-                sums[l] += gw;
-                dots[l] += gw * ((x[c + l] - mean) * rstd);
+        for (; c + FIRN_PARTS <= cols; c += FIRN_PARTS)
+            for (int l = 0; l < FIRN_PARTS; l++) {
+                const float g = dy[c + l] * w[c + l];
+                sums[l] += g;
+                dots[l] += g * ((x[c + l] - mean) * rstd);
             }
         for (; c < cols; c++) {
             sum += dy[c] * w[c];
             dot += dy[c] * w[c] * ((x[c] - mean) * rstd);
         }
-        for (int l = 0; l < LANES; l++) {
-            sum += sums[l];
-            dot += dots[l];
-        }
-        sum /= (float) cols;
-        dot /= (float) cols;
+        sum = firn_join_parts(sums, sum) / (float) cols;
+        dot = firn_join_parts(dots, dot) / (float) cols;
+        FIRN_INDEPENDENT
         for (c = 0; c < cols; c++)
             dx[c] = rstd * (dy[c] * w[c] - sum - (x[c] - mean) * rstd * dot);
     }
@@ -314,22 +289,47 @@ static void dw_ref(const struct firn_call *call)
     firn_ref_store(call, 1, db);
 }
 
-static void dw_cpu(const struct firn_call *call)
+/* Mean and rstd of each row, side by side in the scratch. */
+static void dw_stats(void *user, int64_t begin, int64_t end)
 {
-    const float eps = *(const float *) call->attrs;
+    const struct firn_call *call = user;
     const int64_t cols = firn_cols(&call->in[0]);
-    float *restrict dw = firn_f32(&call->out[0]), *restrict db = firn_f32(&call->out[1]), mean, rstd;
-    memset(dw, 0, sizeof *dw * (size_t) cols);
-    memset(db, 0, sizeof *db * (size_t) cols);
-    for (int64_t m = 0; m < firn_n_rows(&call->in[0]); m++) {
-        const float *restrict x = firn_f32(&call->in[0]) + m * cols;
-        const float *restrict dy = firn_f32(&call->in[1]) + m * cols;
-        stats_f32(x, cols, eps, &mean, &rstd);
-        for (int64_t c = 0; c < cols; c++) {
+    float *stats = call->scratch;
+    for (int64_t m = begin; m < end; m++)
+        stats_f32(firn_f32(&call->in[0]) + m * cols, cols, *(const float *) call->attrs,
+                  &stats[2 * m], &stats[2 * m + 1]);
+}
+
+/* A task owns columns and goes through the rows in order. */
+FIRN_SIMD static void dw_body(void *user, int64_t begin, int64_t end)
+{
+    const struct firn_call *call = user;
+    const int64_t cols = firn_cols(&call->in[0]), rows = firn_n_rows(&call->in[0]);
+    const float *stats = call->scratch;
+    float *dw = firn_f32(&call->out[0]), *db = firn_f32(&call->out[1]);
+    memset(dw + begin, 0, sizeof *dw * (size_t) (end - begin));
+    memset(db + begin, 0, sizeof *db * (size_t) (end - begin));
+    for (int64_t m = 0; m < rows; m++) {
+        const float *x = firn_f32(&call->in[0]) + m * cols, *dy = firn_f32(&call->in[1]) + m * cols;
+        const float mean = stats[2 * m], rstd = stats[2 * m + 1];
+        FIRN_INDEPENDENT
+        for (int64_t c = begin; c < end; c++) {
             dw[c] += dy[c] * ((x[c] - mean) * rstd);
             db[c] += dy[c];
         }
     }
+}
+
+static void dw_cpu(const struct firn_call *call)
+{
+    firn_over(call->pool, firn_n_rows(&call->in[0]), 16, dw_stats, (void *) call);
+    firn_over(call->pool, firn_cols(&call->in[0]), 128, dw_body, (void *) call);
+}
+
+static size_t dw_cpu_scratch(const struct firn_call *call, int n_threads)
+{
+    (void) n_threads;
+    return sizeof(float) * 2 * (size_t) (firn_n_rows(&call->in[0]) + 1);
 }
 
 static void dw_bound(const struct firn_call *call, int out, double *bound)
@@ -350,31 +350,59 @@ static void dw_bound(const struct firn_call *call, int out, double *bound)
     firn_ref_free(dy);
 }
 
+/* Three dispatches: the rows' statistics; sums over blocks of rows, a lane a column; the blocks' sums in order. */
+enum { BLOCK = 64 };
+
+static int64_t dw_blocks(const struct firn_call *call)
+{
+    return (firn_n_rows(&call->in[0]) + BLOCK - 1) / BLOCK;
+}
+
 static size_t dw_scratch(const struct firn_call *call, const struct firn_limits *limits)
 {
     (void) limits;
-    return sizeof(float) * 2 * (size_t) (firn_n_rows(&call->in[0]) + 1);
+    return sizeof(float) * 2 * (size_t) (firn_n_rows(&call->in[0]) +
+                                         dw_blocks(call) * firn_cols(&call->in[0]) + 1);
 }
 
 static void dw_setup(const struct firn_call *call, const struct firn_limits *limits,
-                     struct firn_dispatch *d)
+                     struct firn_dispatch *d, int64_t blocks)
 {
+    const int64_t cols = firn_cols(&call->in[0]);
     firn_push(d, (uint64_t) firn_n_rows(&call->in[0]));
-    firn_push(d, (uint64_t) firn_cols(&call->in[0]));
+    firn_push(d, (uint64_t) cols);
     push_eps(call, d);
-    firn_grid_flat(d, limits, (firn_cols(&call->in[0]) + 7) / 8);
+    firn_grid_flat(d, limits, (cols + 63) / 64 * blocks);
 }
 
-/* First the rows' statistics into scratch, then a lane a column over the rows in order. */
-static const struct firn_kernel dw_columns = { "layer_norm_dw_columns", "layer_norm_dw", .setup = dw_setup };
+static void blocks_setup(const struct firn_call *call, const struct firn_limits *limits,
+                         struct firn_dispatch *d)
+{
+    dw_setup(call, limits, d, dw_blocks(call));
+}
+
+static void join_setup(const struct firn_call *call, const struct firn_limits *limits,
+                       struct firn_dispatch *d)
+{
+    dw_setup(call, limits, d, 1);
+}
+
+static const struct firn_kernel dw_join = { "layer_norm_dw_join", "layer_norm_dw", "JOIN=1",
+                                            .setup = join_setup };
+static const struct firn_kernel dw_sums = { "layer_norm_dw_blocks", "layer_norm_dw", "JOIN=0",
+                                            .setup = blocks_setup, .then = &dw_join };
 static const struct firn_kernel dw_kernels[] = {
-    { "layer_norm_dw", "layer_norm_stats", .setup = setup_lane, .scratch = dw_scratch, .then = &dw_columns },
+    { "layer_norm_dw_group", "layer_norm_stats", "LANES=64", .needs = FIRN_CAP_SHMEM,
+      .setup = setup_group, .scratch = dw_scratch, .then = &dw_sums },
+    { "layer_norm_dw_lane", "layer_norm_stats", "LANES=1", .setup = setup_lane,
+      .scratch = dw_scratch, .then = &dw_sums },
     { NULL },
 };
 
 static const struct firn_case dw_cases[] = {
     { .in = { FIRN_DIMS(9, 7), FIRN_DIMS(9, 7) }, &small },
     { .in = { FIRN_DIMS(65, 33), FIRN_DIMS(65, 33) }, &tiny },
+    { .in = { FIRN_DIMS(257, 129), FIRN_DIMS(257, 129) }, &tiny },
     { .in = { FIRN_DIMS(0, 5), FIRN_DIMS(0, 5) }, &tiny },
 };
 
@@ -387,6 +415,7 @@ static const struct firn_op layer_norm_dw = {
     .shape = dw_shape,
     .ref = dw_ref,
     .cpu = dw_cpu,
+    .cpu_scratch = dw_cpu_scratch,
     .kernels = dw_kernels,
     .cases = dw_cases,
     .n_cases = sizeof dw_cases / sizeof dw_cases[0],

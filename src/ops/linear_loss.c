@@ -3,16 +3,18 @@
  * gradients are computed on the way (builder only: it emits products and cross entropies). */
 #include "ops/ops.h"
 
-enum { CHUNK_BYTES = 32 << 20, MIN_ROWS = 16, MAX_CHUNKS = 64 };
+enum { CHUNK_BYTES = 32 << 20, MAX_CHUNKS = 64 };
+/* Chunks start at multiples of 256 bytes of labels and losses: a Vulkan device may ask for that of a binding. */
+enum { STEP_ROWS = 64 };
 
 static int64_t chunk_rows(int64_t rows, int64_t vocabulary, int64_t wanted)
 {
-    int64_t n = wanted > 0 ? wanted : CHUNK_BYTES / (4 * vocabulary);
-    if (wanted == 0 && n < MIN_ROWS)
-        n = MIN_ROWS;
+    int64_t n = wanted > 0 ? wanted : CHUNK_BYTES / (4 * (vocabulary > 0 ? vocabulary : 1));
     if (n < (rows + MAX_CHUNKS - 1) / MAX_CHUNKS)
         n = (rows + MAX_CHUNKS - 1) / MAX_CHUNKS;
-    return n < 1 ? 1 : n;
+    if (n >= rows)
+        return rows > 0 ? rows : 1;
+    return (n + STEP_ROWS - 1) / STEP_ROWS * STEP_ROWS;
 }
 
 struct sums {
@@ -36,16 +38,20 @@ firn_val firn_linear_loss(struct firn_graph *g, firn_val h, firn_val w, firn_val
     const float alpha = p->scale_logits != 0 ? p->scale_logits : 1;
     const bool wants_h = firn_wants(g, h), wants_w = firn_wants(g, w), wants_bias = firn_wants(g, p->bias);
     int n = 0, n_x = 0;
-    if (p->softcap != 0)
-        firn_graph_fail(g, "linear_loss: soft-capped logits are not there yet");
     for (int64_t start = 0; start < rows || n == 0; start += step, n++) {
         const int64_t count = start + step < rows ? step : rows - start;
         const firn_val part = firn_rows(g, h, start, count);
-        const firn_val logits = firn_matmul(g, part, w,
-                                    firn_matmul_params(.trans_b = true, .bias = p->bias, .alpha = alpha));
-        firn_val dlogits;
+        firn_val logits = firn_matmul(g, part, w,
+                                      firn_matmul_params(.trans_b = true, .bias = p->bias, .alpha = alpha));
+        firn_val dlogits, over_cap = { 0 };
+        if (p->softcap > 0) { /* z = cap tanh(y / cap) */
+            over_cap = firn_scale(g, logits, 1.0f / p->softcap);
+            logits = firn_scale(g, firn_activate(g, FIRN_TANH, over_cap), p->softcap);
+        }
         firn_cross_entropy(g, logits, firn_rows(g, labels, start, count), scale, p->smoothing, &losses[n],
                            &dlogits);
+        if (p->softcap > 0) /* dy = dz tanh'(y / cap): the two factors of cap cancel */
+            dlogits = firn_activate_dx(g, FIRN_TANH, over_cap, dlogits);
         if (wants_h)
             dh[n] = firn_matmul(g, dlogits, w, firn_matmul_params(.alpha = alpha));
         if (wants_w)

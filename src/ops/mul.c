@@ -34,13 +34,18 @@ static void mul_grad(struct firn_graph *g, const struct firn_node *n, const firn
         dx[1] = firn_mul(g, dy[0], n->in[0]);
 }
 
-static const struct firn_kernel kernels[] = { { "mul", "mul", .setup = firn_setup_flat }, { NULL } };
+static const struct firn_kernel kernels[] = {
+    { "mul_x4", "mul", "WIDE=4", .accepts = firn_is_wide, .setup = firn_setup_flat },
+    { "mul", "mul", .setup = firn_setup_flat },
+    { NULL },
+};
 
 static const struct firn_case cases[] = {
     { .in = { FIRN_DIMS(1), FIRN_DIMS(1) } },
     { .in = { FIRN_DIMS(3, 31), FIRN_DIMS(3, 31) } },
     { .in = { FIRN_DIMS(0, 5), FIRN_DIMS(0, 5) } },
     { .in = { FIRN_DIMS(1025), FIRN_DIMS(1025) }, .no_grad = true },
+    { .in = { FIRN_DIMS(3, 1028), FIRN_DIMS(3, 1028) }, .no_grad = true },
     { .in = { FIRN_DIMS(33, 129), FIRN_DIMS(33, 129) }, .scale = 1e15f, .no_grad = true },
 };
 

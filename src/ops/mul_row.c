@@ -85,14 +85,23 @@ static void setup(const struct firn_call *call, const struct firn_limits *limits
     firn_push(d, (uint64_t) firn_cols(&call->in[0]));
 }
 
-static const struct firn_kernel mul_kernels[] = { { "mul_row", "row_vector", "MUL=1", .setup = setup }, { NULL } };
-static const struct firn_kernel add_kernels[] = { { "add_row", "row_vector", "MUL=0", .setup = setup }, { NULL } };
+static const struct firn_kernel mul_kernels[] = {
+    { "mul_row_x4", "row_vector", "MUL=1 WIDE=4", .accepts = firn_is_wide_row, .setup = setup },
+    { "mul_row", "row_vector", "MUL=1", .setup = setup },
+    { NULL },
+};
+static const struct firn_kernel add_kernels[] = {
+    { "add_row_x4", "row_vector", "MUL=0 WIDE=4", .accepts = firn_is_wide_row, .setup = setup },
+    { "add_row", "row_vector", "MUL=0", .setup = setup },
+    { NULL },
+};
 
 static const struct firn_case cases[] = {
     { .in = { FIRN_DIMS(1, 1), FIRN_DIMS(1) } },
     { .in = { FIRN_DIMS(9, 31), FIRN_DIMS(31) } },
     { .in = { FIRN_DIMS(0, 5), FIRN_DIMS(5) } },
     { .in = { FIRN_DIMS(33, 129), FIRN_DIMS(129) }, .no_grad = true },
+    { .in = { FIRN_DIMS(33, 132), FIRN_DIMS(132) }, .no_grad = true },
 };
 
 static const struct firn_op mul_row = {

@@ -2,10 +2,11 @@
 /* Square root of the sum of squares of all elements, in fixed order. */
 #include "base/simd.h"
 #include "ops/ops.h"
+#include "ops/reduce.h"
 
 #include <math.h>
 
-enum { PIECE = 4096, LANES = 16 };
+enum { PIECE = 4096 };
 
 static bool total_shape(struct firn_infer *s)
 {
@@ -24,21 +25,12 @@ static void total_ref(const struct firn_call *call)
     firn_ref_store(call, 0, y);
 }
 
-/* Pieces of 4096 in 16 interleaved parts; the pieces are added in double, in order. */
+/* Sums of pieces of 4096; the pieces are added in double, in order. */
 FIRN_SIMD static void body(void *user, int64_t begin, int64_t end)
 {
     const struct firn_call *call = user;
-    const float *restrict x = firn_f32(&call->in[0]);
-    float part[LANES] = { 0 }, sum = 0;
-    int64_t i = begin;
-    for (; i + LANES <= end; i += LANES)
-        for (int l = 0; l < LANES; l++)
-            part[l] += x[i + l] * x[i + l];
-    for (; i < end; i++)
-        sum += x[i] * x[i];
-    for (int l = 0; l < LANES; l++)
-        sum += part[l];
-    ((float *) call->scratch)[begin / PIECE] = sum;
+    const float *x = firn_f32(&call->in[0]) + begin;
+    ((float *) call->scratch)[begin / PIECE] = firn_dot_f32(x, x, end - begin);
 }
 
 static size_t scratch(const struct firn_call *call, int n_threads)
@@ -54,9 +46,8 @@ static void total_cpu(const struct firn_call *call)
     firn_over(call->pool, n, PIECE, body, (void *) call);
     for (int64_t p = 0; p * PIECE < n; p++)
         sum += (double) ((float *) call->scratch)[p];
-    *firn_f32(&call->out[0]) = (float) (sqrt(sum));
+    *firn_f32(&call->out[0]) = (float) sqrt(sum);
 }
-
 
 static int64_t n_parts(const struct firn_call *call)
 {
@@ -69,11 +60,18 @@ static size_t parts_scratch(const struct firn_call *call, const struct firn_limi
     return sizeof(float) * (size_t) (n_parts(call) + 1);
 }
 
-static void parts_setup(const struct firn_call *call, const struct firn_limits *limits,
+static void lanes_setup(const struct firn_call *call, const struct firn_limits *limits,
                         struct firn_dispatch *d)
 {
     firn_push(d, (uint64_t) firn_count(&call->in[0]));
     firn_grid_flat(d, limits, (n_parts(call) + 7) / 8);
+}
+
+static void groups_setup(const struct firn_call *call, const struct firn_limits *limits,
+                         struct firn_dispatch *d)
+{
+    firn_push(d, (uint64_t) firn_count(&call->in[0]));
+    firn_grid_flat(d, limits, n_parts(call));
 }
 
 static void join_setup(const struct firn_call *call, const struct firn_limits *limits,
@@ -83,10 +81,15 @@ static void join_setup(const struct firn_call *call, const struct firn_limits *l
     firn_grid_flat(d, limits, 1);
 }
 
-/* A lane a piece of 4096, then one lane over the pieces, with a compensated sum. */
-static const struct firn_kernel join = { "norm2_join", "norm2", "JOIN=1", .setup = join_setup };
+static const struct firn_kernel join_group = { "norm2_group_join", "total", "NORM=1 JOIN=1 LANES=64",
+                                               .setup = join_setup };
+static const struct firn_kernel join_lane = { "norm2_lane_join", "total", "NORM=1 JOIN=1 LANES=1",
+                                              .setup = join_setup };
 static const struct firn_kernel kernels[] = {
-    { "norm2", "norm2", "JOIN=0", .setup = parts_setup, .scratch = parts_scratch, .then = &join },
+    { "norm2_group", "total", "NORM=1 JOIN=0 LANES=64", .needs = FIRN_CAP_SHMEM, .setup = groups_setup,
+      .scratch = parts_scratch, .then = &join_group },
+    { "norm2_lane", "total", "NORM=1 JOIN=0 LANES=1", .setup = lanes_setup, .scratch = parts_scratch,
+      .then = &join_lane },
     { NULL },
 };
 
@@ -118,7 +121,6 @@ static const struct firn_op norm2 = {
     .ref = total_ref,
     .cpu = total_cpu,
     .cpu_scratch = scratch,
-    .grad = NULL,
     .kernels = kernels,
     .cases = cases,
     .n_cases = sizeof cases / sizeof cases[0],

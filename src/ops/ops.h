@@ -28,6 +28,10 @@ bool firn_infer_rank(struct firn_infer *s, int i, int rank); /* fails: "input 1 
 firn_val firn_emit1(struct firn_graph *g, const struct firn_op *op, const firn_val *in,
                     const void *attrs);
 
+/* Nodes that rules share: x [1] at every element of `shape` (sum.c); dx = dy act'(x) (activate.c). */
+firn_val firn_spread(struct firn_graph *g, firn_val x, struct firn_shape shape);
+firn_val firn_activate_dx(struct firn_graph *g, enum firn_activation kind, firn_val x, firn_val dy);
+
 /* A grid of work groups of `lanes` over n elements, folded into y and z where x would be too large; the shader takes
  * the flat index (gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x). */
 void firn_grid_flat(struct firn_dispatch *d, const struct firn_limits *limits, int64_t n_groups);
@@ -35,6 +39,10 @@ void firn_grid_flat(struct firn_dispatch *d, const struct firn_limits *limits, i
 /* Elementwise kernels: pushes the element count of out[0] (of in[0] where there is no output); a work group takes 1024. */
 void firn_setup_flat(const struct firn_call *call, const struct firn_limits *limits,
                      struct firn_dispatch *dispatch);
+/* Accepts counts that are multiples of 4: of out[0] (of in[0] where there is no output), of in[0]'s columns. For
+ * the variants of elementwise kernels with WIDE=4, listed before the plain ones. */
+bool firn_is_wide(const struct firn_call *call, const struct firn_limits *limits);
+bool firn_is_wide_row(const struct firn_call *call, const struct firn_limits *limits);
 /* Row kernels (shaders/include/row.glsl): pushes rows and columns of in[0]. `_lane`: a lane a row, 8 rows a group;
  * `_group`: 64 lanes a row. */
 void firn_setup_row_lane(const struct firn_call *call, const struct firn_limits *limits,

@@ -2,6 +2,7 @@
 /* Root-mean-square normalisation over the last axis (Zhang & Sennrich 2019) and its gradients. */
 #include "base/simd.h"
 #include "ops/ops.h"
+#include "ops/reduce.h"
 
 #include <math.h>
 
@@ -41,26 +42,9 @@ static void norm_ref(const struct firn_call *call)
     firn_ref_store(call, 0, y);
 }
 
-enum { LANES = 16 };
-
-/* Sums in 16 interleaved parts, added in order: vectorised, and the same on every machine. */
-FIRN_SIMD static float dot_f32(const float *restrict x, const float *restrict y, int64_t n)
+FIRN_SIMD static float rstd_f32(const float *x, int64_t n, float eps)
 {
-    float part[LANES] = { 0 }, sum = 0;
-    int64_t c = 0;
-    for (; c + LANES <= n; c += LANES)
-        for (int l = 0; l < LANES; l++)
-            part[l] += x[c + l] * y[c + l];
-    for (; c < n; c++)
-        sum += x[c] * y[c];
-    for (int l = 0; l < LANES; l++)
-        sum += part[l];
-    return sum;
-}
-
-static float rstd_f32(const float *x, int64_t n, float eps)
-{
-    return 1.0f / sqrtf(dot_f32(x, x, n) / (float) n + eps);
+    return 1.0f / sqrtf(firn_dot_f32(x, x, n) / (float) n + eps);
 }
 
 FIRN_SIMD static void body(void *user, int64_t begin, int64_t end)
@@ -68,13 +52,14 @@ FIRN_SIMD static void body(void *user, int64_t begin, int64_t end)
     const struct firn_call *call = user;
     const struct rms_attrs *a = call->attrs;
     const int64_t cols = firn_cols(&call->in[0]);
-    const float *restrict w = firn_f32(&call->in[1]);
+    const float *w = firn_f32(&call->in[1]), offset = a->w_offset;
     for (int64_t m = begin; m < end; m++) {
         const float *x = firn_f32(&call->in[0]) + m * cols;
         float *y = firn_f32(&call->out[0]) + m * cols; /* may be x itself */
         const float rstd = rstd_f32(x, cols, a->eps);
+        FIRN_INDEPENDENT
         for (int64_t c = 0; c < cols; c++)
-            y[c] = x[c] * rstd * (w[c] + a->w_offset);
+            y[c] = x[c] * rstd * (w[c] + offset);
     }
 }
 
@@ -184,24 +169,22 @@ FIRN_SIMD static void dx_body(void *user, int64_t begin, int64_t end)
     const struct firn_call *call = user;
     const struct rms_attrs *a = call->attrs;
     const int64_t cols = firn_cols(&call->in[0]);
-    const float *restrict w = firn_f32(&call->in[1]);
+    const float *w = firn_f32(&call->in[1]), offset = a->w_offset;
     for (int64_t m = begin; m < end; m++) {
-        const float *restrict x = firn_f32(&call->in[0]) + m * cols;
-        const float *dy = firn_f32(&call->in[2]) + m * cols;
+        const float *x = firn_f32(&call->in[0]) + m * cols, *dy = firn_f32(&call->in[2]) + m * cols;
         float *dx = firn_f32(&call->out[0]) + m * cols; /* may be dy itself */
-        float parts[LANES] = { 0 }, dot = 0;
+        float parts[FIRN_PARTS] = { 0 }, dot = 0;
         const float rstd = rstd_f32(x, cols, a->eps);
         int64_t c = 0;
-        for (; c + LANES <= cols; c += LANES)
-            for (int l = 0; l < LANES; l++)
-                parts[l] += dy[c + l] * (w[c + l] + a->w_offset) * x[c + l];
+        for (; c + FIRN_PARTS <= cols; c += FIRN_PARTS)
+            for (int l = 0; l < FIRN_PARTS; l++)
+                parts[l] += dy[c + l] * (w[c + l] + offset) * x[c + l];
         for (; c < cols; c++)
-            dot += dy[c] * (w[c] + a->w_offset) * x[c];
-        for (int l = 0; l < LANES; l++)
-            dot += parts[l];
-        dot *= rstd * rstd / (float) cols;
+            dot += dy[c] * (w[c] + offset) * x[c];
+        dot = firn_join_parts(parts, dot) * (rstd * rstd / (float) cols);
+        FIRN_INDEPENDENT
         for (c = 0; c < cols; c++)
-            dx[c] = rstd * (dy[c] * (w[c] + a->w_offset) - x[c] * dot);
+            dx[c] = rstd * (dy[c] * (w[c] + offset) - x[c] * dot);
     }
 }
 
@@ -283,19 +266,41 @@ static void dw_ref(const struct firn_call *call)
     firn_ref_store(call, 0, dw);
 }
 
-static void dw_cpu(const struct firn_call *call)
+static void dw_stats(void *user, int64_t begin, int64_t end)
 {
+    const struct firn_call *call = user;
     const struct rms_attrs *a = call->attrs;
     const int64_t cols = firn_cols(&call->in[0]);
-    float *restrict dw = firn_f32(&call->out[0]);
-    memset(dw, 0, sizeof *dw * (size_t) cols);
-    for (int64_t m = 0; m < firn_n_rows(&call->in[0]); m++) {
-        const float *restrict x = firn_f32(&call->in[0]) + m * cols;
-        const float *restrict dy = firn_f32(&call->in[1]) + m * cols;
-        const float rstd = rstd_f32(x, cols, a->eps);
-        for (int64_t c = 0; c < cols; c++)
+    for (int64_t m = begin; m < end; m++)
+        ((float *) call->scratch)[m] = rstd_f32(firn_f32(&call->in[0]) + m * cols, cols, a->eps);
+}
+
+/* A task owns columns and goes through the rows in order. */
+FIRN_SIMD static void dw_body(void *user, int64_t begin, int64_t end)
+{
+    const struct firn_call *call = user;
+    const int64_t cols = firn_cols(&call->in[0]), rows = firn_n_rows(&call->in[0]);
+    float *dw = firn_f32(&call->out[0]);
+    memset(dw + begin, 0, sizeof *dw * (size_t) (end - begin));
+    for (int64_t m = 0; m < rows; m++) {
+        const float *x = firn_f32(&call->in[0]) + m * cols, *dy = firn_f32(&call->in[1]) + m * cols;
+        const float rstd = ((const float *) call->scratch)[m];
+        FIRN_INDEPENDENT
+        for (int64_t c = begin; c < end; c++)
             dw[c] += dy[c] * (x[c] * rstd);
     }
+}
+
+static void dw_cpu(const struct firn_call *call)
+{
+    firn_over(call->pool, firn_n_rows(&call->in[0]), 16, dw_stats, (void *) call);
+    firn_over(call->pool, firn_cols(&call->in[0]), 128, dw_body, (void *) call);
+}
+
+static size_t dw_cpu_scratch(const struct firn_call *call, int n_threads)
+{
+    (void) n_threads;
+    return sizeof(float) * (size_t) (firn_n_rows(&call->in[0]) + 1);
 }
 
 static void dw_bound(const struct firn_call *call, int out, double *bound)
@@ -315,30 +320,59 @@ static void dw_bound(const struct firn_call *call, int out, double *bound)
     firn_ref_free(dy);
 }
 
+/* Three dispatches: the rows' statistics; sums over blocks of rows, a lane a column; the blocks' sums in order. */
+enum { BLOCK = 64 };
+
+static int64_t dw_blocks(const struct firn_call *call)
+{
+    return (firn_n_rows(&call->in[0]) + BLOCK - 1) / BLOCK;
+}
+
 static size_t dw_scratch(const struct firn_call *call, const struct firn_limits *limits)
 {
     (void) limits;
-    return sizeof(float) * (size_t) (firn_n_rows(&call->in[0]) + 1);
+    return sizeof(float) * (size_t) (firn_n_rows(&call->in[0]) +
+                                     dw_blocks(call) * firn_cols(&call->in[0]) + 1);
 }
 
 static void dw_setup(const struct firn_call *call, const struct firn_limits *limits,
-                     struct firn_dispatch *d)
+                     struct firn_dispatch *d, int64_t blocks)
 {
+    const int64_t cols = firn_cols(&call->in[0]);
     firn_push(d, (uint64_t) firn_n_rows(&call->in[0]));
-    firn_push(d, (uint64_t) firn_cols(&call->in[0]));
+    firn_push(d, (uint64_t) cols);
     push_attrs(call, d);
-    firn_grid_flat(d, limits, (firn_cols(&call->in[0]) + 7) / 8);
+    firn_grid_flat(d, limits, (cols + 63) / 64 * blocks);
 }
 
-static const struct firn_kernel dw_columns = { "rms_norm_dw_columns", "rms_norm_dw", .setup = dw_setup };
+static void blocks_setup(const struct firn_call *call, const struct firn_limits *limits,
+                         struct firn_dispatch *d)
+{
+    dw_setup(call, limits, d, dw_blocks(call));
+}
+
+static void join_setup(const struct firn_call *call, const struct firn_limits *limits,
+                       struct firn_dispatch *d)
+{
+    dw_setup(call, limits, d, 1);
+}
+
+static const struct firn_kernel dw_join = { "rms_norm_dw_join", "rms_norm_dw", "JOIN=1",
+                                            .setup = join_setup };
+static const struct firn_kernel dw_sums = { "rms_norm_dw_blocks", "rms_norm_dw", "JOIN=0",
+                                            .setup = blocks_setup, .then = &dw_join };
 static const struct firn_kernel dw_kernels[] = {
-    { "rms_norm_dw", "rms_norm_stats", .setup = setup_lane, .scratch = dw_scratch, .then = &dw_columns },
+    { "rms_norm_dw_group", "rms_norm_stats", "LANES=64", .needs = FIRN_CAP_SHMEM,
+      .setup = setup_group, .scratch = dw_scratch, .then = &dw_sums },
+    { "rms_norm_dw_lane", "rms_norm_stats", "LANES=1", .setup = setup_lane, .scratch = dw_scratch,
+      .then = &dw_sums },
     { NULL },
 };
 
 static const struct firn_case dw_cases[] = {
     { .in = { FIRN_DIMS(9, 7), FIRN_DIMS(9, 7) }, &plain },
     { .in = { FIRN_DIMS(65, 33), FIRN_DIMS(65, 33) }, &plain },
+    { .in = { FIRN_DIMS(257, 129), FIRN_DIMS(257, 129) }, &plain },
     { .in = { FIRN_DIMS(0, 5), FIRN_DIMS(0, 5) }, &plain },
 };
 
@@ -351,6 +385,7 @@ static const struct firn_op rms_norm_dw = {
     .shape = dw_shape,
     .ref = dw_ref,
     .cpu = dw_cpu,
+    .cpu_scratch = dw_cpu_scratch,
     .kernels = dw_kernels,
     .cases = dw_cases,
     .n_cases = sizeof dw_cases / sizeof dw_cases[0],

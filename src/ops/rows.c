@@ -83,12 +83,17 @@ static void put_setup(const struct firn_call *call, const struct firn_limits *li
     firn_push(d, (uint64_t) (a->count * cols));
 }
 
-static const struct firn_kernel put_kernels[] = { { "put_rows", "put_rows", .setup = put_setup }, { NULL } };
+static const struct firn_kernel put_kernels[] = {
+    { "put_rows_x4", "put_rows", "WIDE=4", .accepts = firn_is_wide_row, .setup = put_setup },
+    { "put_rows", "put_rows", .setup = put_setup },
+    { NULL },
+};
 
 static const struct rows_attrs middle = { 2, 3, 7 }, all = { 0, 3, 3 }, none = { 1, 0, 2 };
 static const struct firn_case put_cases[] = {
     { .in = { FIRN_DIMS(3, 31) }, &middle },
     { .in = { FIRN_DIMS(3, 5) }, &all },
+    { .in = { FIRN_DIMS(3, 36) }, &middle },
     { .in = { FIRN_DIMS(0, 5) }, &none },
 };
 

@@ -43,7 +43,11 @@ static void setup(const struct firn_call *call, const struct firn_limits *limits
     firn_push_f32(d, ((const struct scale_attrs *) call->attrs)->factor);
 }
 
-static const struct firn_kernel kernels[] = { { "scale", "scale", .setup = setup }, { NULL } };
+static const struct firn_kernel kernels[] = {
+    { "scale_x4", "scale", "WIDE=4", .accepts = firn_is_wide, .setup = setup },
+    { "scale", "scale", .setup = setup },
+    { NULL },
+};
 
 static const struct scale_attrs three = { 3.25f }, minus = { -1e-3f };
 static const struct firn_case cases[] = {
@@ -51,6 +55,7 @@ static const struct firn_case cases[] = {
     { .in = { FIRN_DIMS(3, 31) }, &minus },
     { .in = { FIRN_DIMS(0, 5) }, &three },
     { .in = { FIRN_DIMS(33, 129) }, &three, .no_grad = true },
+    { .in = { FIRN_DIMS(3, 1028) }, &three, .no_grad = true },
 };
 
 static const struct firn_op scale = {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Squared error with its gradient, a row at a time. */
-#include "ops/fastmath.h"
 #include "ops/ops.h"
 
 #include <math.h>
@@ -33,12 +32,13 @@ static void loss_ref(const struct firn_call *call)
     firn_ref_store(call, 1, dz);
 }
 
-static void loss_cpu(const struct firn_call *call)
+static void body(void *user, int64_t begin, int64_t end)
 {
+    const struct firn_call *call = user;
     const int64_t cols = firn_cols(&call->in[0]);
     const float *z = firn_f32(&call->in[0]), *t = firn_f32(&call->in[1]), scale = *firn_f32(&call->in[2]);
     float *loss = firn_f32(&call->out[0]), *dz = firn_f32(&call->out[1]);
-    for (int64_t m = 0; m < firn_n_rows(&call->in[0]); m++) {
+    for (int64_t m = begin; m < end; m++) {
         float sum = 0;
         for (int64_t i = m * cols; i < (m + 1) * cols; i++) {
             const float d = z[i] - t[i];
@@ -47,6 +47,11 @@ static void loss_cpu(const struct firn_call *call)
         }
         loss[m] = scale * sum;
     }
+}
+
+static void loss_cpu(const struct firn_call *call)
+{
+    firn_over(call->pool, firn_n_rows(&call->in[0]), 64, body, (void *) call);
 }
 
 static void loss_bound(const struct firn_call *call, int out, double *bound)
@@ -91,8 +96,8 @@ static const struct firn_op squared_error = {
     .bound = loss_bound,
 };
 
-void firn_squared_error(struct firn_graph *g, firn_val logits, firn_val targets, firn_val scale, firn_val *loss,
-                 firn_val *dlogits)
+void firn_squared_error(struct firn_graph *g, firn_val logits, firn_val targets, firn_val scale,
+                        firn_val *loss, firn_val *dlogits)
 {
     firn_val out[FIRN_MAX_OUT];
     firn_graph_emit(g, &squared_error, (firn_val[]){ logits, targets, scale }, NULL, out);

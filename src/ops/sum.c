@@ -2,10 +2,11 @@
 /* Sum of all elements, in fixed order. */
 #include "base/simd.h"
 #include "ops/ops.h"
+#include "ops/reduce.h"
 
 #include <math.h>
 
-enum { PIECE = 4096, LANES = 16 };
+enum { PIECE = 4096 };
 
 static bool total_shape(struct firn_infer *s)
 {
@@ -19,26 +20,16 @@ static void total_ref(const struct firn_call *call)
     double *x = firn_ref_in(call, 0), *y = firn_ref_out(call, 0);
     for (int64_t i = 0; i < firn_count(&call->in[0]); i++)
         *y += x[i];
-    *y = *y;
     firn_ref_free(x);
     firn_ref_store(call, 0, y);
 }
 
-/* Pieces of 4096 in 16 interleaved parts; the pieces are added in double, in order. */
+/* Sums of pieces of 4096; the pieces are added in double, in order. */
 FIRN_SIMD static void body(void *user, int64_t begin, int64_t end)
 {
     const struct firn_call *call = user;
-    const float *restrict x = firn_f32(&call->in[0]);
-    float part[LANES] = { 0 }, sum = 0;
-    int64_t i = begin;
-    for (; i + LANES <= end; i += LANES)
-        for (int l = 0; l < LANES; l++)
-            part[l] += x[i + l];
-    for (; i < end; i++)
-        sum += x[i];
-    for (int l = 0; l < LANES; l++)
-        sum += part[l];
-    ((float *) call->scratch)[begin / PIECE] = sum;
+    const float *x = firn_f32(&call->in[0]) + begin;
+    ((float *) call->scratch)[begin / PIECE] = firn_sum_f32(x, end - begin);
 }
 
 static size_t scratch(const struct firn_call *call, int n_threads)
@@ -54,7 +45,7 @@ static void total_cpu(const struct firn_call *call)
     firn_over(call->pool, n, PIECE, body, (void *) call);
     for (int64_t p = 0; p * PIECE < n; p++)
         sum += (double) ((float *) call->scratch)[p];
-    *firn_f32(&call->out[0]) = (float) (sum);
+    *firn_f32(&call->out[0]) = (float) sum;
 }
 
 /* dx = dy at every element. */
@@ -62,7 +53,8 @@ static bool spread_shape(struct firn_infer *s)
 {
     s->out[0].dtype = s->in[0].dtype;
     s->out[0].shape = *(const struct firn_shape *) s->attrs;
-    return true;
+    return firn_count(&s->in[0]) == 1 ||
+           firn_infer_fail(s, "%s is not one element", FIRN_SHAPE_STR(&s->in[0].shape));
 }
 
 static void spread_ref(const struct firn_call *call)
@@ -74,9 +66,22 @@ static void spread_ref(const struct firn_call *call)
     firn_ref_store(call, 0, dx);
 }
 
-static const struct firn_kernel spread_kernels[] = { { "spread", "spread", .setup = firn_setup_flat }, { NULL } };
-static const struct firn_shape spread_to = FIRN_DIMS(3, 31);
-static const struct firn_case spread_cases[] = { { .in = { FIRN_DIMS(1) }, &spread_to } };
+static void spread_grad(struct firn_graph *g, const struct firn_node *n, const firn_val *dy, firn_val *dx)
+{
+    (void) n;
+    dx[0] = firn_sum(g, dy[0]);
+}
+
+static const struct firn_kernel spread_kernels[] = {
+    { "spread_x4", "spread", "WIDE=4", .accepts = firn_is_wide, .setup = firn_setup_flat },
+    { "spread", "spread", .setup = firn_setup_flat },
+    { NULL },
+};
+static const struct firn_shape odd = FIRN_DIMS(3, 31), wide = FIRN_DIMS(3, 36);
+static const struct firn_case spread_cases[] = {
+    { .in = { FIRN_DIMS(1) }, &odd },
+    { .in = { FIRN_DIMS(1) }, &wide },
+};
 static const struct firn_op spread = {
     .name = "spread",
     .math = "dx[i] = dy",
@@ -85,15 +90,20 @@ static const struct firn_op spread = {
     .attrs_size = sizeof(struct firn_shape),
     .shape = spread_shape,
     .ref = spread_ref,
+    .grad = spread_grad,
     .kernels = spread_kernels,
     .cases = spread_cases,
-    .n_cases = 1,
+    .n_cases = sizeof spread_cases / sizeof spread_cases[0],
 };
+
+firn_val firn_spread(struct firn_graph *g, firn_val x, struct firn_shape shape)
+{
+    return firn_emit1(g, &spread, &x, &shape);
+}
 
 static void sum_grad(struct firn_graph *g, const struct firn_node *n, const firn_val *dy, firn_val *dx)
 {
-    const struct firn_shape shape = firn_val_shape(g, n->in[0]);
-    dx[0] = firn_emit1(g, &spread, dy, &shape);
+    dx[0] = firn_spread(g, dy[0], firn_val_shape(g, n->in[0]));
 }
 
 static int64_t n_parts(const struct firn_call *call)
@@ -107,11 +117,18 @@ static size_t parts_scratch(const struct firn_call *call, const struct firn_limi
     return sizeof(float) * (size_t) (n_parts(call) + 1);
 }
 
-static void parts_setup(const struct firn_call *call, const struct firn_limits *limits,
+static void lanes_setup(const struct firn_call *call, const struct firn_limits *limits,
                         struct firn_dispatch *d)
 {
     firn_push(d, (uint64_t) firn_count(&call->in[0]));
     firn_grid_flat(d, limits, (n_parts(call) + 7) / 8);
+}
+
+static void groups_setup(const struct firn_call *call, const struct firn_limits *limits,
+                         struct firn_dispatch *d)
+{
+    firn_push(d, (uint64_t) firn_count(&call->in[0]));
+    firn_grid_flat(d, limits, n_parts(call));
 }
 
 static void join_setup(const struct firn_call *call, const struct firn_limits *limits,
@@ -121,10 +138,15 @@ static void join_setup(const struct firn_call *call, const struct firn_limits *l
     firn_grid_flat(d, limits, 1);
 }
 
-/* A lane a piece of 4096, then one lane over the pieces, with a compensated sum. */
-static const struct firn_kernel join = { "sum_join", "sum", "JOIN=1", .setup = join_setup };
+static const struct firn_kernel join_group = { "sum_group_join", "total", "NORM=0 JOIN=1 LANES=64",
+                                               .setup = join_setup };
+static const struct firn_kernel join_lane = { "sum_lane_join", "total", "NORM=0 JOIN=1 LANES=1",
+                                              .setup = join_setup };
 static const struct firn_kernel kernels[] = {
-    { "sum", "sum", "JOIN=0", .setup = parts_setup, .scratch = parts_scratch, .then = &join },
+    { "sum_group", "total", "NORM=0 JOIN=0 LANES=64", .needs = FIRN_CAP_SHMEM, .setup = groups_setup,
+      .scratch = parts_scratch, .then = &join_group },
+    { "sum_lane", "total", "NORM=0 JOIN=0 LANES=1", .setup = lanes_setup, .scratch = parts_scratch,
+      .then = &join_lane },
     { NULL },
 };
 

@@ -100,6 +100,18 @@ void firn_setup_flat(const struct firn_call *call, const struct firn_limits *lim
     firn_grid_flat(d, limits, (n + 1023) / 1024);
 }
 
+bool firn_is_wide(const struct firn_call *call, const struct firn_limits *limits)
+{
+    (void) limits;
+    return firn_count(firn_has(&call->out[0]) ? &call->out[0] : &call->in[0]) % 4 == 0;
+}
+
+bool firn_is_wide_row(const struct firn_call *call, const struct firn_limits *limits)
+{
+    (void) limits;
+    return firn_cols(&call->in[0]) % 4 == 0;
+}
+
 static void push_rows(const struct firn_call *call, struct firn_dispatch *d)
 {
     firn_push(d, (uint64_t) firn_n_rows(&call->in[0]));
