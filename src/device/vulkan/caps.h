@@ -9,6 +9,8 @@
 #include "base/caps.h"
 
 enum { FIRN_VK_MAX_EXTENSIONS = 16 };
+/* what falls when the test of subgroup arithmetic fails: cooperative matrices are worked on by subgroups */
+#define FIRN_VK_SUBGROUP_CAPS ((uint32_t) (FIRN_CAP_SUBGROUP | FIRN_CAP_COOPMAT))
 
 struct firn_vk_caps {
     VkPhysicalDevice physical;

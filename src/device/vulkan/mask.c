@@ -42,12 +42,12 @@ static firn_status unknown(const char *word, struct firn_error *err)
 {
     static const char *const known[] = { "none", "-subgroup", "-shmem", "+shmem", "-f16",
                                          "-storage16", "-coopmat", "-int8dot", "-bf16",
-                                         "-software", "maxbuf=", "shmem=", "lanes=", NULL };
+                                         "-software", "-unified", "maxbuf=", "shmem=", "lanes=", NULL };
     const char *nearest = firn_nearest(word, known);
     return firn_fail(err, FIRN_ERR_USAGE, .file = "FIRN_CAPS", .key = word,
                      .what = nearest != NULL ? FIRN_STR("unknown; did you mean %s?", nearest) : NULL,
                      .expected = "none, or a list of -subgroup -shmem +shmem -f16 -storage16 -coopmat "
-                                 "-int8dot -bf16 -software maxbuf=128M shmem=16K lanes=128");
+                                 "-int8dot -bf16 -software -unified maxbuf=128M shmem=16K lanes=128");
 }
 
 /* "16K", "128M", "1G", "1024"; 0 when it is not such a size. */
@@ -68,8 +68,13 @@ static uint32_t lower(uint32_t have, uint64_t want)
     return want < have ? (uint32_t) want : have;
 }
 
-static firn_status apply(const char *word, struct firn_limits *l, struct firn_error *err)
+static firn_status apply(const char *word, struct firn_limits *l, bool *is_unified,
+                         struct firn_error *err)
 {
+    if (strcmp(word, "none") == 0 || strcmp(word, "-unified") == 0)
+        *is_unified = false;
+    if (strcmp(word, "-unified") == 0)
+        return FIRN_OK;
     if (strcmp(word, "none") == 0) {
         l->caps = 0;
         l->max_lanes = lower(l->max_lanes, MIN_LANES);
@@ -105,7 +110,8 @@ static firn_status apply(const char *word, struct firn_limits *l, struct firn_er
     return FIRN_OK;
 }
 
-firn_status firn_vk_mask(const char *text, struct firn_limits *limits, struct firn_error *err)
+firn_status firn_vk_mask(const char *text, struct firn_limits *limits, bool *is_unified,
+                         struct firn_error *err)
 {
     if (text == NULL)
         return FIRN_OK;
@@ -114,7 +120,7 @@ firn_status firn_vk_mask(const char *text, struct firn_limits *limits, struct fi
         char word[64];
         snprintf(word, sizeof word, "%.*s", (int) (n < sizeof word ? n : sizeof word - 1), text);
         if (n > 0) {
-            const firn_status s = apply(word, limits, err);
+            const firn_status s = apply(word, limits, is_unified, err);
             if (s != FIRN_OK)
                 return s;
         }

@@ -4,7 +4,7 @@
 
 #include "base/str.h"
 #include "device/vulkan/mask.h"
-#include "device/vulkan/vulkan.h"
+#include "device/vulkan/state.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -83,9 +83,16 @@ static firn_status describe(const struct firn_vk_instance *in, VkPhysicalDevice 
     struct firn_vk_caps caps;
     firn_status s = firn_vk_caps_read(in, physical, &caps, err);
     if (s == FIRN_OK)
-        s = firn_vk_mask(getenv("FIRN_CAPS"), &caps.limits, err);
+        s = firn_vk_mask(getenv("FIRN_CAPS"), &caps.limits, &caps.is_unified, err);
     if (s != FIRN_OK)
         return s;
+    /* opening the device would test it; the list only knows what an earlier opening has found */
+    struct firn_vk_cache cache;
+    bool works = true;
+    firn_vk_cache_open(&cache);
+    if (firn_vk_probe_known(&cache, &caps, &caps.limits, &works) && !works)
+        caps.limits.caps &= ~FIRN_VK_SUBGROUP_CAPS;
+    firn_vk_cache_close(&cache);
     firn_vk_caps_classify(&caps.limits);
     firn_vk_caps_info(&caps, index, info);
     return FIRN_OK;

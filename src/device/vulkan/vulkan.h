@@ -15,7 +15,11 @@ struct firn_vulkan_stats {
     int dispatches, barriers; /* recorded, over all programs */
     uint64_t memory_bytes;    /* device memory allocated now */
     int allocations;          /* vkAllocateMemory blocks alive now */
+    int imports;              /* buffers that use the caller's bytes in place */
 };
 void firn_vulkan_stats(const struct firn_device *d, struct firn_vulkan_stats *stats);
+
+/* The start-up test of subgroup arithmetic. No operation names it; the build compiles its shader too. */
+extern const struct firn_kernel firn_vulkan_probe_kernel;
 
 #endif

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Records a program once: descriptor sets, dispatches, and barriers only where a step meets what an
+ * earlier one has left since the last barrier. */
+#include "device/vulkan/error.h"
+#include "device/vulkan/hazard.h"
+#include "device/vulkan/pipeline.h"
+
+#include <stdlib.h>
+
+struct firn_program {
+    VkDescriptorPool sets;
+    VkCommandBuffer commands;
+};
+
+/* A step's bindings, in the order of the shader's numbers. */
+struct bindings {
+    int n;
+    VkDescriptorBufferInfo info[FIRN_MAX_BIND];
+    struct firn_vk_access access[FIRN_MAX_BIND];
+};
+
+struct recorder {
+    struct firn_vk *d;
+    struct firn_program *program;
+    struct firn_vk_hazards hazards;
+    VkPipeline bound;
+    bool writes_host; /* something that the host can see was written */
+};
+
+VkCommandBuffer firn_vk_program_commands(const struct firn_program *p)
+{
+    return p->commands;
+}
+
+static int n_bindings(const struct firn_step *step)
+{
+    return step->n_in + step->n_out + (step->scratch.buffer != NULL);
+}
+
+static firn_status bind(struct recorder *r, const struct firn_step *step, const char *what, int i,
+                        const struct firn_bind *bind, bool is_write, struct bindings *b,
+                        struct firn_error *err)
+{
+    struct firn_vk *d = r->d;
+    const struct firn_limits *l = &d->base.limits;
+    const int at = b->n++;
+    b->access[at] = (struct firn_vk_access){ 0 };
+    /* an absent or empty tensor keeps its number: something valid that nobody writes */
+    if (bind->buffer == NULL || bind->size == 0) {
+        b->info[at] =
+            (VkDescriptorBufferInfo){ firn_vk_buffer_of(d->dummy)->handle, 0, VK_WHOLE_SIZE };
+        return FIRN_OK;
+    }
+    struct firn_vk_buffer *buffer = firn_vk_buffer_of(bind->buffer);
+    if (bind->size > l->max_binding_bytes)
+        return firn_fail(err, FIRN_ERR_UNSUPPORTED, .key = step->label,
+                         .what = FIRN_STR("%s %d is too large to bind on %s", what, i, d->base.id),
+                         .expected = FIRN_STR("at most %llu bytes",
+                                              (unsigned long long) l->max_binding_bytes),
+                         .got = FIRN_STR("%zu", bind->size));
+    if (bind->offset > buffer->padded || bind->size > buffer->padded - bind->offset ||
+        bind->offset % l->bind_align != 0)
+        return firn_fail(err, FIRN_ERR_SHAPE, .key = step->label,
+                         .what = FIRN_STR("%s %d does not fit its buffer", what, i),
+                         .expected = FIRN_STR("offset a multiple of %u inside %zu bytes",
+                                              l->bind_align, buffer->base.size),
+                         .got = FIRN_STR("%zu bytes at %zu", bind->size, bind->offset));
+    /* whole words: 16-bit data with an odd count is read as words */
+    size_t size = (bind->size + 3) / 4 * 4;
+    if (size > l->max_binding_bytes)
+        size = bind->size;
+    b->info[at] =
+        (VkDescriptorBufferInfo){ buffer->handle, buffer->shift + bind->offset, size };
+    b->access[at] =
+        (struct firn_vk_access){ buffer, bind->offset, bind->offset + size, is_write };
+    r->writes_host |= is_write && buffer->place.block->mapped != NULL;
+    return FIRN_OK;
+}
+
+static firn_status bind_all(struct recorder *r, const struct firn_step *step, struct bindings *b,
+                            struct firn_error *err)
+{
+    firn_status s = FIRN_OK;
+    b->n = 0;
+    for (int i = 0; i < step->n_in && s == FIRN_OK; i++)
+        s = bind(r, step, "input", i, &step->in[i], step->updates & (1u << i), b, err);
+    for (int i = 0; i < step->n_out && s == FIRN_OK; i++)
+        s = bind(r, step, "output", i, &step->out[i], true, b, err);
+    if (step->scratch.buffer != NULL && s == FIRN_OK)
+        s = bind(r, step, "scratch", 0, &step->scratch, true, b, err);
+    if (s == FIRN_OK && (uint32_t) b->n > r->d->caps.max_bindings)
+        s = firn_fail(err, FIRN_ERR_UNSUPPORTED, .key = step->label,
+                      .what = "more storage buffers than this device binds",
+                      .expected = FIRN_STR("at most %u", r->d->caps.max_bindings),
+                      .got = FIRN_STR("%d", b->n));
+    return s;
+}
+
+static void barrier(struct recorder *r, VkPipelineStageFlags from, VkAccessFlags made,
+                    VkPipelineStageFlags to, VkAccessFlags used)
+{
+    const VkMemoryBarrier b = { .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+                                .srcAccessMask = made,
+                                .dstAccessMask = used };
+    r->d->vk.vkCmdPipelineBarrier(r->program->commands, from, to, 0, 1, &b, 0, NULL, 0, NULL);
+    r->d->stats.barriers++;
+}
+
+static void barrier_between(struct recorder *r)
+{
+    barrier(r, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_ACCESS_SHADER_WRITE_BIT,
+            VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
+            VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT);
+    firn_vk_hazards_clear(&r->hazards);
+}
+
+static firn_status make_set(struct recorder *r, const struct bindings *b,
+                            VkDescriptorSetLayout layout, VkDescriptorSet *set,
+                            struct firn_error *err)
+{
+    struct firn_vk *d = r->d;
+    const VkDescriptorSetAllocateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
+        .descriptorPool = r->program->sets,
+        .descriptorSetCount = 1,
+        .pSetLayouts = &layout,
+    };
+    const firn_status s = FIRN_VK(d->vk.vkAllocateDescriptorSets(d->device, &info, set), err);
+    if (s != FIRN_OK)
+        return s;
+    VkWriteDescriptorSet writes[FIRN_MAX_BIND];
+    for (int i = 0; i < b->n; i++)
+        writes[i] = (VkWriteDescriptorSet){
+            .sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
+            .dstSet = *set,
+            .dstBinding = (uint32_t) i,
+            .descriptorCount = 1,
+            .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+            .pBufferInfo = &b->info[i],
+        };
+    d->vk.vkUpdateDescriptorSets(d->device, (uint32_t) b->n, writes, 0, NULL);
+    return FIRN_OK;
+}
+
+/* Fills the dispatch; *is_empty when there is nothing to do. */
+static firn_status set_up(const struct recorder *r, const struct firn_step *step,
+                          const struct firn_kernel *kernel, struct firn_dispatch *dispatch,
+                          bool *is_empty, struct firn_error *err)
+{
+    const struct firn_limits *l = &r->d->base.limits;
+    *dispatch = (struct firn_dispatch){ .groups = { 1, 1, 1 } };
+    kernel->setup(&step->call, l, dispatch);
+    const uint32_t *g = dispatch->groups;
+    *is_empty = g[0] == 0 || g[1] == 0 || g[2] == 0;
+    if (!*is_empty && (g[0] > l->max_groups[0] || g[1] > l->max_groups[1] || g[2] > l->max_groups[2]))
+        return firn_fail(err, FIRN_ERR_UNSUPPORTED, .key = step->label,
+                         .what = FIRN_STR("%s: too many work groups", kernel->name),
+                         .expected = FIRN_STR("at most %u x %u x %u", l->max_groups[0],
+                                              l->max_groups[1], l->max_groups[2]),
+                         .got = FIRN_STR("%u x %u x %u", g[0], g[1], g[2]));
+    return FIRN_OK;
+}
+
+static firn_status record_step(struct recorder *r, const struct firn_step *step,
+                               struct firn_error *err)
+{
+    struct firn_vk *d = r->d;
+    const VkCommandBuffer cmd = r->program->commands;
+    VkDescriptorSet set = VK_NULL_HANDLE;
+    struct bindings b;
+    if (step->kernel == NULL)
+        return firn_fail(err, FIRN_ERR_UNSUPPORTED, .key = step->label,
+                         .what = FIRN_STR("no kernel for %s", d->base.id));
+    firn_status s = bind_all(r, step, &b, err);
+    for (const struct firn_kernel *k = step->kernel; k != NULL && s == FIRN_OK; k = k->then) {
+        struct firn_dispatch dispatch;
+        struct firn_vk_pipeline pipeline;
+        bool is_empty;
+        s = set_up(r, step, k, &dispatch, &is_empty, err);
+        if (s != FIRN_OK || is_empty)
+            continue;
+        s = firn_vk_pipeline_get(d, k, &dispatch, b.n, &pipeline, err);
+        if (s == FIRN_OK && set == VK_NULL_HANDLE)
+            s = make_set(r, &b, pipeline.set_layout, &set, err);
+        if (s != FIRN_OK)
+            break;
+        if (firn_vk_hazards_meet(&r->hazards, b.access, b.n))
+            barrier_between(r);
+        if (!firn_vk_hazards_add(&r->hazards, b.access, b.n))
+            return firn_fail(err, FIRN_ERR_MEMORY, .what = "no memory for the list of accesses");
+        if (pipeline.handle != r->bound)
+            d->vk.vkCmdBindPipeline(cmd, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline.handle);
+        r->bound = pipeline.handle;
+        d->vk.vkCmdBindDescriptorSets(cmd, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline.layout, 0, 1,
+                                      &set, 0, NULL);
+        if (dispatch.n_push > 0)
+            d->vk.vkCmdPushConstants(cmd, pipeline.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0,
+                                     (uint32_t) dispatch.n_push * 4, dispatch.push);
+        d->vk.vkCmdDispatch(cmd, dispatch.groups[0], dispatch.groups[1], dispatch.groups[2]);
+        d->stats.dispatches++;
+    }
+    return s;
+}
+
+static firn_status record(struct recorder *r, const struct firn_step *steps, int n_steps,
+                          struct firn_error *err)
+{
+    struct firn_vk *d = r->d;
+    const VkPipelineStageFlags work =
+        VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
+    /* a program may be in one submission more than once */
+    const VkCommandBufferBeginInfo begin = {
+        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
+        .flags = VK_COMMAND_BUFFER_USAGE_SIMULTANEOUS_USE_BIT,
+    };
+    firn_status s = FIRN_VK(d->vk.vkBeginCommandBuffer(r->program->commands, &begin), err);
+    if (s != FIRN_OK)
+        return s;
+    /* what earlier programs and copies wrote; the host's writes are visible by being submitted after */
+    barrier(r, work, VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
+            VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
+            VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT);
+    for (int i = 0; i < n_steps && s == FIRN_OK; i++) {
+        struct firn_error why = { 0 };
+        s = record_step(r, &steps[i], &why);
+        if (s != FIRN_OK && steps[i].label != NULL && strstr(why.text, steps[i].label) == NULL)
+            firn_fail(err, s, .key = steps[i].label, .what = why.text);
+        else if (s != FIRN_OK && err != NULL)
+            *err = why;
+    }
+    if (s != FIRN_OK)
+        return s;
+    if (r->writes_host)
+        barrier(r, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_ACCESS_SHADER_WRITE_BIT,
+                VK_PIPELINE_STAGE_HOST_BIT, VK_ACCESS_HOST_READ_BIT);
+    return FIRN_VK(d->vk.vkEndCommandBuffer(r->program->commands), err);
+}
+
+static firn_status make_pool(struct firn_vk *d, const struct firn_step *steps, int n_steps,
+                             VkDescriptorPool *pool, struct firn_error *err)
+{
+    uint32_t count = 0;
+    for (int i = 0; i < n_steps; i++)
+        count += (uint32_t) n_bindings(&steps[i]);
+    const VkDescriptorPoolSize size = { VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, count > 0 ? count : 1 };
+    const VkDescriptorPoolCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
+        .maxSets = n_steps > 0 ? (uint32_t) n_steps : 1,
+        .poolSizeCount = 1,
+        .pPoolSizes = &size,
+    };
+    return FIRN_VK(d->vk.vkCreateDescriptorPool(d->device, &info, NULL, pool), err);
+}
+
+firn_status firn_vk_program_create(struct firn_device *device, const struct firn_step *steps,
+                                   int n_steps, struct firn_program **out, struct firn_error *err)
+{
+    struct firn_vk *d = firn_vk_of(device);
+    *out = NULL;
+    struct firn_program *p = calloc(1, sizeof *p);
+    if (p == NULL)
+        return firn_fail(err, FIRN_ERR_MEMORY, .what = "no memory for a program");
+    struct recorder r = { .d = d, .program = p };
+    const VkCommandBufferAllocateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+        .commandPool = d->commands,
+        .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
+        .commandBufferCount = 1,
+    };
+    firn_status s = make_pool(d, steps, n_steps, &p->sets, err);
+    if (s == FIRN_OK)
+        s = FIRN_VK(d->vk.vkAllocateCommandBuffers(d->device, &info, &p->commands), err);
+    if (s == FIRN_OK)
+        s = record(&r, steps, n_steps, err);
+    firn_vk_hazards_free(&r.hazards);
+    firn_vk_pipelines_save(d);
+    if (s != FIRN_OK) {
+        firn_vk_program_destroy(device, p);
+        return s;
+    }
+    *out = p;
+    return FIRN_OK;
+}
+
+void firn_vk_program_destroy(struct firn_device *device, struct firn_program *p)
+{
+    struct firn_vk *d = firn_vk_of(device);
+    if (p == NULL)
+        return;
+    if (p->commands != VK_NULL_HANDLE)
+        d->vk.vkFreeCommandBuffers(d->device, d->commands, 1, &p->commands);
+    d->vk.vkDestroyDescriptorPool(d->device, p->sets, NULL);
+    free(p);
+}
