@@ -329,15 +329,14 @@ static int import_and_add(const char *caps, float *data, size_t first)
 static void imported_bytes_are_read_in_place_or_copied(void **state)
 {
     (void) state;
-    const size_t n = 3 * 1024;
-    float *data = aligned_alloc(4096, n * sizeof *data);
-    assert_non_null(data);
-    ramp(data, n, 0);
+    enum { FLOATS = 3 * 1024 };
+    /* not from the heap: a machine without a device skips inside the first call and never comes back */
+    static _Alignas(4096) float data[FLOATS];
+    ramp(data, FLOATS, 0);
     /* 256 bytes into the first page; the end is inside the last */
     print_message("%d in place\n", import_and_add(NULL, data, 64));
     assert_int_equal(import_and_add(NULL, data, 63), 0);
     assert_int_equal(import_and_add("-unified", data, 64), 0);
-    free(data);
 }
 
 static void devices_are_found_by_number_and_by_part_of_their_name(void **state)
