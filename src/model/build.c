@@ -36,6 +36,11 @@ void firn_pop_layer(struct firn_build *b)
     b->layer = -1;
 }
 
+const struct firn_method *firn_hooks(const struct firn_build *b)
+{
+    return b->p->is_bare ? NULL : b->adapter->method;
+}
+
 int64_t firn_n_tokens(const struct firn_build *b)
 {
     return b->p->batch * (b->n_virtual + b->p->length);
@@ -181,7 +186,7 @@ static firn_val tensor_of(struct firn_build *b, const struct firn_site *s, const
 static bool is_target(struct firn_build *b, const struct firn_site *s)
 {
     struct firn_adapter *a = b->adapter;
-    if (a->method == NULL || a->method->targets == NULL)
+    if (firn_hooks(b) == NULL || a->method->targets == NULL)
         return false;
     const bool matches = a->method->targets(a->settings, s);
     if (a->params.is_finished)

@@ -159,6 +159,7 @@ struct firn_build_params {
     float smoothing;
     bool wants_logits;             /* place them in the OUTPUT leaf "logits" */
     bool picked_logits;            /* language models: logits of the rows in `pick` only, [B, V] (generation) */
+    bool is_bare;                  /* without the method's hooks: the base, with the head and biases that train */
 };
 
 /* The inputs that a graph may have, all written by whoever runs it:
@@ -215,6 +216,8 @@ void firn_pop_scope(struct firn_build *b);
 /* Pushes "layers.3"; until the pop, 3 is the layer of what is built. */
 void firn_push_layer(struct firn_build *b, const char *name, int64_t layer);
 void firn_pop_layer(struct firn_build *b);
+/* The method whose hooks are called; NULL: none. */
+const struct firn_method *firn_hooks(const struct firn_build *b);
 /* Rows of activations: B (virtual + T). */
 int64_t firn_n_tokens(const struct firn_build *b);
 /* A base tensor at scope.name: frozen leaf, or a view of the trained parameters. */

@@ -98,7 +98,7 @@ static struct firn_shape logits_shape(const struct replay *r, const struct firn_
 }
 
 /* Logits of batch 0; rows at padding mean nothing and are set to zero. */
-static firn_status dump_logits(struct replay *r, const char *name, struct firn_error *err)
+static firn_status dump_logits(struct replay *r, const char *name, enum firn_plan_kind kind, struct firn_error *err)
 {
     struct firn_inputs in;
     int64_t classes;
@@ -108,32 +108,13 @@ static firn_status dump_logits(struct replay *r, const char *name, struct firn_e
     const struct firn_shape shape = logits_shape(r, &in, &classes);
     float *logits = firn_dump_add(&r->dump, name, FIRN_F32, shape, NULL);
     status = logits == NULL ? no_memory(err)
-                            : firn_session_forward(&r->s, FIRN_PLAN_LOGITS, &in, 1, NULL, logits,
+                            : firn_session_forward(&r->s, kind, &in, 1, NULL, logits,
                                                    firn_shape_count(&shape), err);
     for (int64_t i = 0; status == FIRN_OK && shape.rank == 3 && i < in.batch * in.length; i++)
         if (in.attention_mask[i] == 0)
             memset(logits + i * classes, 0, sizeof *logits * (size_t) classes);
     firn_inputs_free(&in);
     return status;
-}
-
-/* The base without the adapter, but with the initial head: every update that starts at zero is zero. */
-static firn_status dump_base_logits(struct replay *r, struct firn_error *err)
-{
-    const struct firn_param_set *set = &r->s.adapter.params;
-    float *flat = calloc((size_t) set->flat + 1, sizeof *flat);
-    if (flat == NULL)
-        return no_memory(err);
-    for (size_t i = 0; i < set->count; i++) {
-        const struct firn_param *p = &set->list[i];
-        if (p->base != NULL)
-            memcpy(flat + p->offset, r->s.flat + p->offset, sizeof *flat * (size_t) firn_shape_count(&p->shape));
-    }
-    firn_status status = firn_session_push(&r->s, "params", flat, err);
-    if (status == FIRN_OK)
-        status = dump_logits(r, "base_logits", err);
-    free(flat);
-    return status ? status : firn_session_push(&r->s, "params", r->s.flat, err);
 }
 
 /* 1 / what the loss of a micro-batch is divided by. */
@@ -350,13 +331,13 @@ static firn_status run(struct replay *r, struct firn_error *err)
 {
     if (r->c.task == FIRN_TASK_EMBEDDING)
         return dump_embedding(r, err);
-    firn_status status = dump_base_logits(r, err);
+    firn_status status = dump_logits(r, "base_logits", FIRN_PLAN_BARE, err);
     if (status == FIRN_OK)
-        status = dump_logits(r, "init_logits", err);
+        status = dump_logits(r, "init_logits", FIRN_PLAN_LOGITS, err);
     if (status == FIRN_OK)
         status = train(r, err);
     if (status == FIRN_OK)
-        status = dump_logits(r, "final_logits", err);
+        status = dump_logits(r, "final_logits", FIRN_PLAN_LOGITS, err);
     if (status == FIRN_OK && r->c.generates && r->c.task == FIRN_TASK_CAUSAL_LM)
         status = dump_generated(r, err);
     return status;

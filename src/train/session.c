@@ -113,7 +113,8 @@ firn_status firn_session_plan(struct firn_session *s, enum firn_plan_kind kind, 
         .n_labels = s->params.n_labels, .has_loss = kind == FIRN_PLAN_TRAIN || kind == FIRN_PLAN_EVAL,
         .training = kind == FIRN_PLAN_TRAIN && s->params.training,
         .smoothing = kind == FIRN_PLAN_TRAIN ? s->params.smoothing : 0,
-        .wants_logits = kind == FIRN_PLAN_LOGITS || kind == FIRN_PLAN_PICKED ||
+        .is_bare = kind == FIRN_PLAN_BARE,
+        .wants_logits = kind == FIRN_PLAN_LOGITS || kind == FIRN_PLAN_PICKED || kind == FIRN_PLAN_BARE ||
                         (kind == FIRN_PLAN_EVAL && (s->params.task == FIRN_TASK_SEQ_CLS ||
                                                     s->params.task == FIRN_TASK_TOKEN_CLS)),
         .picked_logits = kind == FIRN_PLAN_PICKED };

@@ -23,7 +23,8 @@ struct firn_session_params {
     struct firn_log log;
 };
 
-enum firn_plan_kind { FIRN_PLAN_TRAIN, FIRN_PLAN_EVAL, FIRN_PLAN_LOGITS, FIRN_PLAN_PICKED };
+/* BARE: logits of the base without the method's hooks (the head and the biases that train stay). */
+enum firn_plan_kind { FIRN_PLAN_TRAIN, FIRN_PLAN_EVAL, FIRN_PLAN_LOGITS, FIRN_PLAN_PICKED, FIRN_PLAN_BARE };
 
 struct firn_session_plan {
     enum firn_plan_kind kind;

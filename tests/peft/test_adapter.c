@@ -211,7 +211,7 @@ static void keys_are_closed_and_errors_name_key_and_value(void **state)
         { "{\"type\":\"lora\",\"target_modules\":[\"q_proj\"]}", FIRN_ERR_USAGE, "target_modules", "query" },
         { "{\"type\":\"lora\",\"target_modules\":[\"LayerNorm\"]}", FIRN_ERR_SHAPE, "LayerNorm", "norm" },
         { "{\"type\":\"lora\",\"target_modules\":\"([a-z0-9.]|[a-z0-9.]+)*[0-9]\"}", FIRN_ERR_USAGE, "target_modules", "quick" },
-        { "{\"type\":\"ia4\"}", FIRN_ERR_UNSUPPORTED, "method.type", "full, head, lora" },
+        { "{\"type\":\"ia4\"}", FIRN_ERR_UNSUPPORTED, "method.type", "got ia4" },
         { "{\"peft_type\":\"BOFT\"}", FIRN_ERR_UNSUPPORTED, "peft_type", "BOFT" },
         { "{}", FIRN_ERR_UNSUPPORTED, "method.type", "none" },
         { "{\"type\":\"full\",\"r\":8}", FIRN_ERR_USAGE, "method.r", "unknown key" },

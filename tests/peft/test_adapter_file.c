@@ -197,6 +197,8 @@ static void a_merged_model_computes_what_the_adapter_did(void **state)
         { "tied", FIRN_TASK_CAUSAL_LM, "{\"type\":\"lora\"}" },
         { "bert", FIRN_TASK_SEQ_CLS, "{\"type\":\"head\"}" },
         { "tied", FIRN_TASK_CAUSAL_LM, "{\"type\":\"full\"}" },
+        { "llama", FIRN_TASK_CAUSAL_LM, "{\"type\":\"ia3\"}" },
+        { "bert", FIRN_TASK_SEQ_CLS, "{\"type\":\"ia3\",\"target_modules\":\"all-linear\"}" },
     };
     tiny_llama("llama", false, FIRN_F32);
     tiny_llama("tied", true, FIRN_F32);
@@ -260,7 +262,8 @@ static void a_saved_adapter_of_every_method_reads_back(void **state)
         { FIRN_TASK_SEQ_CLS, "{\"type\":\"head\"}" },
         { FIRN_TASK_SEQ_CLS, "{\"type\":\"full\"}" },
         { FIRN_TASK_MASKED_LM, "{\"type\":\"lora\",\"target_modules\":\"all-linear\",\"init_lora_weights\":\"gaussian\"}" },
-        { FIRN_TASK_EMBEDDING, "{\"type\":\"lora\",\"init_lora_weights\":false,\"lora_alpha\":2.5}" } };
+        { FIRN_TASK_EMBEDDING, "{\"type\":\"lora\",\"init_lora_weights\":false,\"lora_alpha\":2.5}" },
+        { FIRN_TASK_SEQ_CLS, "{\"type\":\"ia3\",\"init_ia3_weights\":false}" } };
     const struct firn_save_params save = { .base_name = "some/base" };
     tiny_bert("bert");
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {

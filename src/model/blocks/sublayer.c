@@ -16,13 +16,13 @@ firn_val firn_drop(struct firn_build *b, firn_val x, double p)
 
 firn_val firn_with_virtual(struct firn_build *b, firn_val x)
 {
-    const struct firn_method *method = b->adapter->method;
+    const struct firn_method *method = firn_hooks(b);
     return method != NULL && method->input != NULL ? method->input(b->adapter->settings, b, x) : x;
 }
 
 firn_val firn_join(struct firn_build *b, enum firn_sublayer_kind kind, firn_val x, firn_val f, const char *norm)
 {
-    const struct firn_method *method = b->adapter->method;
+    const struct firn_method *method = firn_hooks(b);
     if (method != NULL && method->sublayer != NULL)
         return method->sublayer(b->adapter->settings, b,
                                 &(struct firn_sublayer){ .kind = kind, .path = b->scope.path, .layer = b->layer,
@@ -41,7 +41,7 @@ firn_val firn_rope_leaf(struct firn_build *b)
 firn_val firn_self_attention(struct firn_build *b, firn_val q, firn_val k, firn_val v, bool causal, bool rotary)
 {
     const struct firn_config *c = &b->model->config;
-    const struct firn_method *method = b->adapter->method;
+    const struct firn_method *method = firn_hooks(b);
     if (rotary) {
         const firn_val at = firn_input(b, "position_ids", firn_dims(firn_n_tokens(b))), table = firn_rope_leaf(b);
         q = firn_rope(b->g, q, at, table, (int) c->n_heads);
