@@ -82,14 +82,18 @@ firn_status firn_model_build(struct firn_build *b, struct firn_graph *g, struct 
 static firn_status check_matches(const struct firn_model *m, const struct firn_adapter *a, struct firn_error *err)
 {
     const firn_status status = a->method != NULL && a->method->check != NULL
-                                   ? a->method->check(a->settings, m->directory, err)
+                                   ? a->method->check(a->settings, a->file, err)
                                    : FIRN_OK;
     if (status || a->method == NULL || a->method->targets == NULL || a->n_matched > 0)
         return status;
-    return firn_fail(err, FIRN_ERR_USAGE, .file = m->directory, .key = "target_modules",
-                     .what = "match no module of this model",
-                     .expected = FIRN_STR("some of %s", a->words.data != NULL ? a->words.data : "none"),
-                     .got = "others");
+    char *wanted = a->wanted != NULL ? json_dumps(a->wanted, JSON_ENCODE_ANY) : NULL;
+    const firn_status failed =
+        firn_fail(err, FIRN_ERR_USAGE, .file = a->file, .key = FIRN_STR("%starget_modules", a->section),
+                  .what = FIRN_STR("match no module of the model %s", m->directory),
+                  .expected = FIRN_STR("some of %s", a->words.data != NULL ? a->words.data : "none"),
+                  .got = wanted != NULL ? wanted : FIRN_STR("the defaults of %s", a->method->name));
+    free(wanted);
+    return failed;
 }
 
 firn_status firn_model_collect(struct firn_model *m, struct firn_adapter *adapter,

@@ -105,7 +105,9 @@ struct firn_adapter {
     void *settings;
     struct firn_param_set params;
     int64_t n_matched;                /* wrapped modules, counted while collecting */
-    struct firn_str words;            /* last words of all modules met, for the error when none matched */
+    struct firn_str words;            /* last words of all modules met, and ... */
+    char *file, *section;             /* ... where the settings come from and ... */
+    json_t *wanted;                   /* ... what they name (NULL: nothing), for the error when none matched */
 };
 
 /* What a head leaves to the loss: logits [rows, classes], or the output product for chunks. */

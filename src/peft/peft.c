@@ -2,6 +2,7 @@
 /* Finds a method, opens its settings, and gives its tensors their first values. */
 #include "peft/peft.h"
 
+#include "base/str.h"
 #include "peft/keys.h"
 
 #include <stdlib.h>
@@ -54,6 +55,12 @@ firn_status firn_adapter_open(struct firn_adapter *a, const struct firn_model *m
     if (a->settings == NULL)
         return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for settings");
     a->method = method;
+    a->file = firn_strdup(file);
+    a->section = firn_strdup(section);
+    if (a->file == NULL || a->section == NULL)
+        return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for settings");
+    const json_t *wanted = json_object_get(config, "target_modules");
+    a->wanted = json_is_null(wanted) ? NULL : json_incref((json_t *) wanted);
     firn_status status = firn_keys_read(method, config, file, section, a->settings, err);
     if (status == FIRN_OK && method->open != NULL)
         status = method->open(a->settings, m, task, file, err);
@@ -91,6 +98,9 @@ void firn_adapter_close(struct firn_adapter *a)
     free(a->settings);
     firn_params_free(&a->params);
     firn_str_free(&a->words);
+    free(a->file);
+    free(a->section);
+    json_decref(a->wanted);
     memset(a, 0, sizeof *a);
 }
 

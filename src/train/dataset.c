@@ -4,6 +4,7 @@
 
 #include "base/hash.h"
 #include "base/rng.h"
+#include "base/str.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -51,12 +52,10 @@ static firn_status read_targets(struct firn_dataset *d, uint32_t i, const struct
     if (e->targets == NULL)
         return no_memory(err);
     if (p->problem == FIRN_REGRESSION) {
-        if (!json_is_number(value))
-            return firn_fail(err, FIRN_ERR_FORMAT, .file = d->table.path,
-                             .key = FIRN_STR("line %zu: %s", e->line, p->columns->label), .expected = "a number",
-                             .got = "something else");
-        e->targets[0] = (float) json_number_value(value);
-        return FIRN_OK;
+        double number = 0;
+        const firn_status status = firn_table_number(&d->table, i, p->columns->label, &number, err);
+        e->targets[0] = (float) number;
+        return status;
     }
     for (size_t k = 0; k < json_array_size(value); k++) {
         int32_t index;
@@ -286,12 +285,20 @@ firn_status firn_problem_of(const struct firn_table *t, const char *column, cons
         return firn_fail(err, FIRN_ERR_USAGE, .key = "data.problem_type",
                          .expected = "single_label_classification, multi_label_classification or regression",
                          .got = said);
+    bool has_fraction = false, only_numbers = true;
     for (size_t i = 0; i < t->count; i++) {
         const json_t *v = firn_table_value(t, i, column);
-        if (json_is_array(v))
+        const char *text = json_string_value(v);
+        double number;
+        if (json_is_array(v)) {
             *problem = FIRN_MULTI_LABEL;
-        else if (json_is_real(v))
-            *problem = FIRN_REGRESSION;
+            return FIRN_OK;
+        }
+        const bool is_number = json_is_number(v) || (text != NULL && firn_real_parse(text, &number));
+        only_numbers &= is_number;
+        has_fraction |= json_is_real(v) || (is_number && text != NULL && strpbrk(text, ".eE") != NULL);
     }
+    if (only_numbers && has_fraction)
+        *problem = FIRN_REGRESSION;
     return FIRN_OK;
 }

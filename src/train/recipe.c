@@ -36,6 +36,8 @@ const struct firn_option firn_recipe_data_keys[] = {
       .help = "examples to train on: .jsonl, .csv, .tsv or .txt" },
     { "validation", .type = FIRN_OPTION_TEXT, .offset = AT(validation), .unit = "file",
       .help = "examples to evaluate on during training" },
+    { "validation_split", .type = FIRN_OPTION_REAL, .offset = AT(validation_split), .fallback = "0", .max = 0.99, .unit = "fraction",
+      .help = "share of data.train that is set aside as validation data, chosen by train.seed" },
     { "test", .type = FIRN_OPTION_TEXT, .offset = AT(test), .unit = "file",
       .help = "examples that `firn eval` reads when no file is given" },
     { "text", .also = { "text_column", "sentence" }, .type = FIRN_OPTION_TEXT, .offset = AT(text), .fallback = "text", .unit = "column",

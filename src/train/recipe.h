@@ -17,6 +17,7 @@ enum firn_decay_rule { FIRN_DECAY_ALL, FIRN_DECAY_NOT_BIAS_NORM };
 
 struct firn_recipe_data {
     char *train, *validation, *test;
+    double validation_split; /* 0: none */
     char *text, *text_pair, *label, *prompt, *completion;
     char *problem_type;
 };

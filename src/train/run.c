@@ -3,6 +3,7 @@
 #include "train/run.h"
 
 #include "base/file.h"
+#include "data/split.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,9 @@ static firn_status load_data(struct firn_run *r, struct firn_error *err)
     firn_status status = firn_table_load(&table, r->recipe->data.train, err);
     if (status == FIRN_OK && r->recipe->data.validation != NULL)
         status = firn_table_load(&validation, r->recipe->data.validation, err);
+    else if (status == FIRN_OK && r->recipe->data.validation_split > 0)
+        status = firn_table_split(&table, r->recipe->data.validation_split, (uint64_t) r->recipe->train.seed, &validation,
+                                  err);
     if (status == FIRN_OK)
         status = firn_task_open(&r->task, r->recipe, &table, err);
     if (status == FIRN_OK) {

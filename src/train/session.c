@@ -2,6 +2,8 @@
 /* Opens model, adapter and device, makes plans when a batch shape is first met, and runs them. */
 #include "train/session.h"
 
+#include "base/file.h"
+#include "base/json.h"
 #include "train/step.h"
 
 #include <math.h>
@@ -11,6 +13,26 @@
 static size_t flat_bytes(const struct firn_session *s)
 {
     return sizeof(float) * (size_t) s->adapter.params.flat;
+}
+
+/* An adapter computes nonsense on a base that it was not trained on, silently. PEFT's own adapters do not say theirs. */
+static firn_status check_base(const struct firn_session *s, const char *directory, struct firn_error *err)
+{
+    char fingerprint[32], *path = firn_path_join(directory, "firn.json");
+    json_t *facts = NULL;
+    firn_status status = path != NULL ? FIRN_OK : firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a path");
+    if (status == FIRN_OK && firn_path_exists(path))
+        status = firn_json_load(path, &facts, err);
+    const char *base = json_string_value(json_object_get(facts, "base_fingerprint"));
+    if (status == FIRN_OK && base != NULL)
+        status = firn_weights_fingerprint(&s->model.weights, fingerprint, err);
+    if (status == FIRN_OK && base != NULL && strcmp(base, fingerprint) != 0)
+        status = firn_fail(err, FIRN_ERR_FORMAT, .file = path, .key = "base_fingerprint",
+                           .what = "the adapter was trained on another base; to use it all the same, remove this key",
+                           .expected = FIRN_STR("%s of %s", fingerprint, s->params.model), .got = base);
+    json_decref(facts);
+    free(path);
+    return status;
 }
 
 static firn_status open_adapter(struct firn_session *s, struct firn_error *err)
@@ -32,7 +54,10 @@ static firn_status open_adapter(struct firn_session *s, struct firn_error *err)
     s->flat = calloc(1, flat_bytes(s) + sizeof(float));
     if (s->flat == NULL)
         return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for the trained tensors");
-    return p->adapter != NULL ? firn_adapter_read(&s->adapter, &s->model, p->adapter, s->flat, err) : FIRN_OK;
+    if (p->adapter == NULL)
+        return FIRN_OK;
+    status = firn_adapter_read(&s->adapter, &s->model, p->adapter, s->flat, err);
+    return status ? status : check_base(s, p->adapter, err);
 }
 
 firn_status firn_session_open(struct firn_session *s, const struct firn_session_params *params,

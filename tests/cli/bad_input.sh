@@ -114,7 +114,7 @@ refuses 2 'lora_alpha' "$firn" train wrong.yaml
 recipe wrong.yaml bert "$data" 'method: {type: no_such_method}'
 refuses 1 'no_such_method' "$firn" train wrong.yaml
 recipe wrong.yaml bert "$data" 'method: {type: lora, r: 4, target_modules: [querry]}'
-refuses 2 'target_modules' "$firn" train wrong.yaml
+refuses 2 'got ["querry"]' "$firn" train wrong.yaml
 grep -q 'query.*value.*classifier' "$top/err" ||
     wrong "it does not list the modules there are"
 printf 'model: [bert\n' >wrong.yaml
@@ -143,12 +143,19 @@ refuses 1 'class 9' "$firn" train good.yaml data.validation=other.jsonl
 grep -q 'line 13' "$top/err" || wrong "it does not name the line of the unknown label"
 printf 'text,label\n"never closed,a\n' >broken.csv
 refuses 1 'broken.csv' "$firn" train good.yaml data.train=broken.csv
+printf 'text,label\na,0.5\nb,much\n' >words.csv
+refuses 1 'line 3' "$firn" train good.yaml data.train=words.csv data.validation=words.csv data.problem_type=regression
+refuses 2 'validation_split' "$firn" train good.yaml data.validation_split=1.5
 refuses 1 'no_such_column' "$firn" train good.yaml data.text=no_such_column
 refuses 1 'good.parquet' "$firn" train good.yaml data.train=good.parquet
 
 echo "# adapters"
 cp -r "$golden/cases/llama-lora/adapter_final" foreign && chmod -R u+w foreign
-refuses 2 'target_modules' "$firn" eval good.yaml --adapter foreign
+refuses 2 'foreign/adapter_config.json: target_modules' "$firn" eval good.yaml --adapter foreign
+cp -r bert other_bert
+printf '\377' | dd of=other_bert/model.safetensors bs=1 seek=$(($(wc -c <bert/model.safetensors) - 2)) conv=notrunc 2>/dev/null
+refuses 1 'base_fingerprint' "$firn" eval good.yaml --adapter trained/adapter model=other_bert
+refuses 1 'base_fingerprint' "$firn" classify other_bert --adapter trained/adapter
 refuses 1 'no_adapter' "$firn" eval good.yaml --adapter no_adapter
 cp -r trained/adapter torn
 head -c 300 trained/adapter/adapter_model.safetensors >torn/adapter_model.safetensors
