@@ -21,7 +21,8 @@ peft: model
 data: text
 train: peft data grad plan
 infer: peft data grad plan
-cli: train infer device
+bench: train infer
+cli: train infer device bench
 '
 # the public headers are the manual of a folder each
 manual='

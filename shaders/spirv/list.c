@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A tool of the build: prints "NEEDS SHADER DEFINES" for every shader that a kernel record of this build names. The
  * records are the only list of variants. */
+#include "bench/bench.h"
 #include "device/vulkan/shaders.h"
 #include "device/vulkan/vulkan.h"
 #include "firn/ops.h"
@@ -21,6 +22,7 @@ static void print(const struct firn_kernel *k)
 int main(void)
 {
     print(&firn_vulkan_probe_kernel);
+    print(&firn_bench_fma_kernel);
     for (const struct firn_op *const *op = firn_op_list(); *op != NULL; op++)
         for (const struct firn_kernel *k = (*op)->kernels; k != NULL && k->name != NULL; k++)
             print(k);

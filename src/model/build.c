@@ -123,6 +123,8 @@ static const struct firn_tensor *stored(struct firn_build *b, const char *path, 
 {
     const char *file = NULL;
     const struct firn_tensor *t = firn_weights_find(&b->model->weights, b->model->arch->prefix, path, &file);
+    if (t == NULL && b->model->weights.is_made && !is_head_path(path))
+        t = firn_weights_make(&b->model->weights, path, shape);
     if (t == NULL)
         return NULL;
     if (!firn_shape_eq(&t->shape, &shape)) {

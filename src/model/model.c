@@ -2,6 +2,8 @@
 /* Opens a model directory, builds its graph for a task, and loads the frozen weights that the graph asks for. */
 #include "model/loss.h"
 
+#include "base/file.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +14,29 @@ const char *const firn_task_types[FIRN_TASK_COUNT] = { "SEQ_CLS", "TOKEN_CLS", N
                                                        "FEATURE_EXTRACTION" };
 const char *const firn_problem_words[] = { "single_label_classification", "multi_label_classification", "regression",
                                            NULL };
+
+static firn_status open_made(struct firn_model *m, const char *path, enum firn_dtype matrices, struct firn_error *err)
+{
+    const firn_status status = firn_config_load(&m->config, &m->arch, path, err);
+    if (status == FIRN_OK)
+        firn_weights_open_made(&m->weights, matrices, m->config.init_range > 0 ? m->config.init_range : 0.02);
+    return status;
+}
+
+firn_status firn_model_open_config(struct firn_model *m, const char *path, enum firn_dtype matrices,
+                                   struct firn_error *err)
+{
+    memset(m, 0, sizeof *m);
+    m->directory = firn_strdup(path);
+    char *config = firn_path_is_dir(path) ? firn_path_join(path, "config.json") : firn_strdup(path);
+    const firn_status status = m->directory != NULL && config != NULL
+                                   ? open_made(m, config, matrices, err)
+                                   : firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a path");
+    free(config);
+    if (status)
+        firn_model_close(m);
+    return status;
+}
 
 firn_status firn_model_open(struct firn_model *m, const char *directory, struct firn_error *err)
 {
@@ -157,6 +182,9 @@ firn_status firn_model_leaf(struct firn_model *m, const struct firn_value *leaf,
         is_rope ? NULL : firn_weights_find(&m->weights, m->arch->prefix, leaf->name, NULL);
     if (!is_rope && t == NULL)
         return firn_fail(err, FIRN_ERR_FORMAT, .file = m->directory, .key = leaf->name, .what = "no such tensor");
+    const firn_status status = t != NULL ? firn_weights_fill(&m->weights, t, err) : FIRN_OK;
+    if (status)
+        return status;
     if (t == NULL || t->dtype != leaf->dtype)
         return make_copy(m, leaf, t, data, err);
     *data = t->data;
@@ -192,7 +220,9 @@ firn_status firn_model_fill(const struct firn_model *m, const struct firn_param_
         const struct firn_tensor *t = firn_weights_find(&m->weights, m->arch->prefix, p->base, &file);
         if (t == NULL)
             return firn_fail(err, FIRN_ERR_FORMAT, .file = m->directory, .key = p->base, .what = "no such tensor");
-        const firn_status status = firn_param_read(p, t, file, p->base, flat, err);
+        firn_status status = firn_weights_fill(&m->weights, t, err);
+        if (status == FIRN_OK)
+            status = firn_param_read(p, t, file, p->base, flat, err);
         if (status)
             return status;
     }

@@ -149,6 +149,10 @@ struct firn_model {
 extern const struct firn_arch *const firn_archs[]; /* NULL at the end */
 
 firn_status firn_model_open(struct firn_model *m, const char *directory, struct firn_error *err);
+/* A model of a config.json (or a directory that holds one) alone: weights are made from a seed, matrices of type
+ * `matrices` (f32, f16, bf16). For plans and measurements. */
+firn_status firn_model_open_config(struct firn_model *m, const char *path, enum firn_dtype matrices,
+                                   struct firn_error *err);
 void firn_model_close(struct firn_model *m);
 
 struct firn_build_params {

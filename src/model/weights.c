@@ -202,6 +202,12 @@ void firn_weights_close(struct firn_weights *w)
         free(w->copies[i].path);
         free(w->copies[i].data);
     }
+    for (size_t i = 0; i < w->n_made; i++) {
+        free(w->made[i]->tensor.data);
+        free(w->made[i]->name);
+        free(w->made[i]);
+    }
+    free(w->made);
     free(w->files);
     free(w->copies);
     memset(w, 0, sizeof *w);
@@ -216,7 +222,7 @@ static const struct firn_tensor *find_exact(const struct firn_weights *w, const 
         if (t != NULL)
             return t;
     }
-    return NULL;
+    return firn_weights_find_made(w, path);
 }
 
 static const struct firn_tensor *find_prefixed(const struct firn_weights *w, const char *prefix, const char *path,

@@ -11,12 +11,25 @@ struct firn_weights {
     size_t n_files;
     struct firn_copy { char *path; void *data; } *copies; /* f32 copies of norms and biases in 16-bit files; rotary tables */
     size_t n_copies;
+    bool is_made; /* no files: tensors are made when they are asked for */
+    enum firn_dtype made_dtype; /* of matrices; vectors are f32 */
+    double made_range;
+    struct firn_named_tensor **made;
+    size_t n_made;
 };
 
 /* `directory` must hold model.safetensors or model.safetensors.index.json; a hub name or a pickle gets an error that
  * says how to get safetensors. */
 firn_status firn_weights_open(struct firn_weights *w, const char *directory, struct firn_error *err);
 void firn_weights_close(struct firn_weights *w);
+/* Weights without files, for plans and measurements: every tensor is there, matrices of type `matrices`, uniform with the
+ * standard deviation `range` from a seed of their name, norms one, biases zero. */
+void firn_weights_open_made(struct firn_weights *w, enum firn_dtype matrices, double range);
+/* The tensor `path` of such weights, without bytes; NULL without memory. */
+const struct firn_tensor *firn_weights_make(struct firn_weights *w, const char *path, struct firn_shape shape);
+const struct firn_tensor *firn_weights_find_made(const struct firn_weights *w, const char *path);
+/* Makes the bytes of such a tensor if it has none; does nothing for others. */
+firn_status firn_weights_fill(const struct firn_weights *w, const struct firn_tensor *t, struct firn_error *err);
 /* Only whether the directory holds such files, with the same errors; reads nothing. */
 firn_status firn_weights_check(const char *directory, struct firn_error *err);
 /* Finds `path`, also without or with the class prefix ("bert."), and a norm's weight and bias as gamma and beta (old

@@ -199,33 +199,35 @@ static struct firn_bind bind_value(const struct firn_plan *plan, firn_val v)
     return bind;
 }
 
+bool firn_plan_step(const struct firn_plan *plan, uint32_t index, struct firn_step *s, enum firn_phase *phase)
+{
+    if (index >= plan->n_steps)
+        return false;
+    const struct planned *p = &plan->steps[index];
+    const struct firn_node *n = firn_graph_node(plan->g, p->node);
+    *s = (struct firn_step){ .label = plan->labels[index] != NULL ? plan->labels[index] : n->op->name,
+                             .n_in = n->op->n_in, .n_out = n->op->n_out, .updates = n->op->updates,
+                             .host = p->host, .kernel = p->kernel };
+    *phase = n->phase;
+    firn_node_call(plan->g, n, &s->call);
+    for (int k = 0; k < s->n_in; k++)
+        s->in[k] = bind_value(plan, n->in[k]);
+    for (int j = 0; j < s->n_out; j++)
+        s->out[j] = bind_value(plan, n->out[j]);
+    if (p->scratch > 0)
+        s->scratch = (struct firn_bind){ plan->store->arena, plan->life[p->scratch_life].offset, p->scratch };
+    return true;
+}
+
 static firn_status record(struct firn_plan *plan, enum firn_phase phase, struct firn_error *err)
 {
     struct firn_step *steps = calloc(plan->n_steps + 1, sizeof *steps);
     if (steps == NULL)
         return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a program");
     int n_steps = 0;
-    for (uint32_t i = 0; i < plan->n_steps; i++) {
-        const struct planned *p = &plan->steps[i];
-        const struct firn_node *n = firn_graph_node(plan->g, p->node);
-        if (n->phase != phase)
-            continue;
-        struct firn_step *s = &steps[n_steps++];
-        s->label = plan->labels[i] != NULL ? plan->labels[i] : n->op->name;
-        firn_node_call(plan->g, n, &s->call);
-        s->n_in = n->op->n_in;
-        s->n_out = n->op->n_out;
-        s->updates = n->op->updates;
-        s->host = p->host;
-        s->kernel = p->kernel;
-        for (int k = 0; k < s->n_in; k++)
-            s->in[k] = bind_value(plan, n->in[k]);
-        for (int j = 0; j < s->n_out; j++)
-            s->out[j] = bind_value(plan, n->out[j]);
-        if (p->scratch > 0)
-            s->scratch = (struct firn_bind){ plan->store->arena, plan->life[p->scratch_life].offset,
-                                             p->scratch };
-    }
+    enum firn_phase of;
+    for (uint32_t i = 0; firn_plan_step(plan, i, &steps[n_steps], &of); i++)
+        n_steps += of == phase;
     const firn_status status = firn_program_create(plan->store->device, steps, n_steps,
                                                    &plan->programs[phase], err);
     free(steps);

@@ -49,6 +49,8 @@ char *firn_plan_print(const struct firn_plan *plan);
  * STATE ones, are added when missing). Records the programs. */
 firn_status firn_plan_bind(struct firn_plan *plan, struct firn_store *store,
                            struct firn_error *err);
+/* Step `index` of a bound plan, as it is recorded; false behind the last one. For measurements of single steps. */
+bool firn_plan_step(const struct firn_plan *plan, uint32_t index, struct firn_step *step, enum firn_phase *phase);
 /* Runs the phases in the order of their bits: micro, then update, in one submission. */
 firn_status firn_plan_run(struct firn_plan *plan, bool micro, bool update, struct firn_error *err);
 

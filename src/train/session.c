@@ -66,7 +66,9 @@ firn_status firn_session_open(struct firn_session *s, const struct firn_session_
     memset(s, 0, sizeof *s);
     s->params = *params;
     const struct firn_device_params device = { .log = params->log };
-    firn_status status = firn_model_open(&s->model, params->model, err);
+    firn_status status = params->made != FIRN_NONE
+                             ? firn_model_open_config(&s->model, params->model, params->made, err)
+                             : firn_model_open(&s->model, params->model, err);
     if (status == FIRN_OK)
         status = open_adapter(s, err);
     if (status == FIRN_OK)

@@ -9,6 +9,7 @@
 
 struct firn_session_params {
     const char *model;          /* directory */
+    enum firn_dtype made;       /* not FIRN_NONE: of `model` only config.json is read, matrices of this type are made */
     const char *device;
     enum firn_task task;
     enum firn_problem problem;

@@ -1,0 +1,35 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# bench.sh FIRN CONFIG DEVICE: every subject at odd sizes gives rows with times; a model needs only its config.json.
+set -u
+firn=$1
+config=$2
+device=$3
+. "$(dirname "$0")/../need_device.sh"
+need_device "$firn" "$device"
+failed=0
+fail() {
+    echo "FAILED: $*"
+    failed=1
+}
+bench() {
+    out=$("$firn" bench "$@" --device "$device" --seconds 0.01 --repeat 3 --no-peaks --json) || { fail "bench $*"; return; }
+    echo "$out" | grep -q '"core_seconds": [0-9]' || fail "bench $*: no times"
+    echo "$out" | grep -q '"rows": \[\]' && fail "bench $*: no rows"
+}
+bench gemm --m 5 --n 7 --k 3
+bench gemm --m 5 --n 7 --k 3 --trans nt --dtype bf16 --bias --residual --r 2
+bench lowrank --m 5 --n 7 --k 3 --r 2
+bench attention --length 5 --heads 6 --kv-heads 3 --head-size 7 --causal
+bench loss --m 5 --n 11 --k 3
+bench norm --m 5 --n 11
+bench adamw --n 13
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cp "$config" "$folder/config.json"
+bench train --model "$folder" --length 9 --batch 2 --steps
+bench train --model "$folder" --length 9 --dtype bf16 --method '{type: full}'
+echo "$out" | grep -q '"tokens": 9' || fail "tokens"
+"$firn" bench nothing >/dev/null 2>&1 && fail "an unknown subject passes"
+"$firn" bench train >/dev/null 2>&1 && fail "train without a model passes"
+exit $failed
