@@ -72,6 +72,9 @@ FIRN_API firn_val firn_rows(struct firn_graph *g, firn_val x, int64_t start, int
 /// The parts stacked along the first axis, without a copy. Each part must be a node's only use as such.
 FIRN_API firn_val firn_join_rows(struct firn_graph *g, const firn_val *parts, int n_parts);
 
+/// The three equal parts of x's columns: x [M, 3 C] -> part[0 .. 2] [M, C]  (a fused layer of queries, keys, values)
+FIRN_API void firn_split_columns(struct firn_graph *g, firn_val x, firn_val part[3]);
+
 /// Rotates pairs (i, i + D/2) of each head by the angle of the row's position.  Su et al. 2021, 3.4.2
 ///   x [M, H * D], D even; pos [M] i32; table [P, D] f32: row p holds cos (D/2) then sin (D/2) of position p.
 FIRN_API firn_val firn_rope(struct firn_graph *g, firn_val x, firn_val pos, firn_val table,

@@ -219,16 +219,27 @@ firn_val firn_weight(struct firn_build *b, const char *name, struct firn_shape s
     return firn_weight_at(b, join(b, name, path, sizeof path), shape);
 }
 
+bool firn_arch_is_conv1d(const struct firn_arch *arch, const char *path)
+{
+    const char *dot = strrchr(path, '.'), *word = dot != NULL ? dot + 1 : path;
+    for (const char *const *name = arch->conv1d; name != NULL && *name != NULL; name++)
+        if (strcmp(*name, word) == 0)
+            return true;
+    return false;
+}
+
 static firn_val linear(struct firn_build *b, struct firn_site *s, firn_val x, bool has_bias, const char *from)
 {
     const struct firn_method *method = b->adapter->method;
-    s->weight = tensor_of(b, s, "weight", firn_dims(s->n_out, s->n_in), from);
+    s->is_conv1d = firn_arch_is_conv1d(b->model->arch, s->path);
+    s->weight = tensor_of(b, s, "weight",
+                          s->is_conv1d ? firn_dims(s->n_in, s->n_out) : firn_dims(s->n_out, s->n_in), from);
     if (has_bias)
         s->bias = tensor_of(b, s, "bias", firn_dims(s->n_out), NULL);
     const bool wrapped = is_target(b, s);
     if (wrapped && method->linear_input != NULL)
         x = method->linear_input(b->adapter->settings, b, s, x);
-    const firn_val y = firn_matmul(b->g, x, s->weight, firn_matmul_params(.trans_b = true, .bias = s->bias));
+    const firn_val y = firn_matmul(b->g, x, s->weight, firn_matmul_params(.trans_b = !s->is_conv1d, .bias = s->bias));
     return wrapped && method->linear != NULL ? method->linear(b->adapter->settings, b, s, x, y) : y;
 }
 

@@ -15,8 +15,10 @@ struct firn_config {
     int64_t max_positions, token_types;
     int64_t pad_id, bos_id, eos_id; /* -1: none */
     double norm_eps, init_range, rope_theta;
-    double hidden_dropout, attention_dropout, classifier_dropout; /* classifier: -1 = hidden's */
+    double hidden_dropout, attention_dropout, embedding_dropout, classifier_dropout; /* classifier: -1 = hidden's */
     bool tie_embeddings, attention_bias, mlp_bias;
+    bool scales_attention, scales_by_layer; /* GPT-2's keys: scores are scaled at all, and by 1 / (1 + layer) too */
+    double attention_scale; /* of q k; 0: 1 / sqrt(head_dim) */
     int activation;      /* enum firn_activation */
     json_t *rope_scaling, *rope_parameters; /* as they stand in the file; `rope` is what they say */
     struct firn_rope rope;

@@ -39,6 +39,7 @@ struct firn_site {
     const char *path; /* HF module path in the task's class: "bert.encoder.layer.0.attention.self.query" */
     int64_t n_in, n_out;     /* embeddings: rows, width */
     bool is_output;          /* the language model's output layer */
+    bool is_conv1d;          /* linear layers: `weight` is [n_in, n_out], as GPT-2's files hold it */
     enum firn_task task;
     firn_val weight, bias;   /* linear layers and embeddings: as the block uses them */
 };
@@ -130,6 +131,7 @@ struct firn_arch {
     const struct firn_option *keys;
     const struct firn_only *only;  /* key NULL at the end */
     const char *const *targets;    /* default target modules of LoRA, NULL at the end */
+    const char *const *conv1d;     /* last words of modules whose weights files hold as [in, out]; NULL at the end */
     bool pools_last;               /* classification reads the last token that is no padding, not the first */
     /* Defaults that depend on other keys; refuses what the architecture's code does not do. */
     firn_status (*finish)(struct firn_config *c, const char *path, struct firn_error *err);
@@ -147,6 +149,9 @@ struct firn_model {
 };
 
 extern const struct firn_arch *const firn_archs[]; /* NULL at the end */
+
+/* Whether the linear layer `path` is held as [in, out] (transformers' Conv1D). */
+bool firn_arch_is_conv1d(const struct firn_arch *arch, const char *path);
 
 firn_status firn_model_open(struct firn_model *m, const char *directory, struct firn_error *err);
 /* A model of a config.json (or a directory that holds one) alone: weights are made from a seed, matrices of type

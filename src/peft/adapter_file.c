@@ -125,6 +125,16 @@ firn_status firn_adapter_read(const struct firn_adapter *a, const struct firn_mo
     return status;
 }
 
+/* PEFT's fan_in_fan_out: what is wrapped holds its weight as [in, out]. */
+static bool wraps_conv1d(const struct firn_adapter *a, const struct firn_model *m)
+{
+    for (const char *const *name = m->arch->conv1d; name != NULL && *name != NULL; name++)
+        for (size_t i = 0; i < a->params.count; i++)
+            if (strstr(a->params.list[i].name, FIRN_STR(".%s.", *name)) != NULL)
+                return true;
+    return false;
+}
+
 json_t *firn_adapter_config(const struct firn_adapter *a, const struct firn_model *m, enum firn_task task,
                             const char *base_name)
 {
@@ -145,6 +155,8 @@ json_t *firn_adapter_config(const struct firn_adapter *a, const struct firn_mode
                         firn_task_types[task] != NULL ? json_string(firn_task_types[task]) : json_null());
     if (a->method->describe != NULL)
         a->method->describe(a->settings, &a->params, config);
+    if (json_object_get(config, "fan_in_fan_out") != NULL)
+        json_object_set_new(config, "fan_in_fan_out", json_boolean(wraps_conv1d(a, m)));
     return config;
 }
 

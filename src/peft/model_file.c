@@ -18,6 +18,7 @@ struct source {
 };
 
 struct saving {
+    const struct firn_arch *arch;
     const struct firn_adapter *adapter;
     float *flat;
     bool merges;
@@ -60,6 +61,35 @@ static bool merge_into(const struct saving *s, const char *name, const struct fi
                             shape, w);
 }
 
+/* to [cols, rows] = transpose of from [rows, cols] */
+static void transpose(const float *from, int64_t rows, int64_t cols, float *to)
+{
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < cols; j++)
+            to[j * rows + i] = from[i * cols + j];
+}
+
+/* Methods see matrices as [out, in], however the files hold them. */
+static firn_status merge_values(const struct saving *s, const char *name, const struct firn_shape *shape, float *values,
+                                struct firn_error *err)
+{
+    const char *dot = strrchr(name, '.');
+    if (dot == NULL || shape->rank != 2 ||
+        !firn_arch_is_conv1d(s->arch, FIRN_STR("%.*s", (int) (dot - name), name))) {
+        merge_into(s, name, shape, values);
+        return FIRN_OK;
+    }
+    const struct firn_shape seen = firn_dims(shape->dim[1], shape->dim[0]);
+    float *turned = malloc(sizeof *turned * (size_t) (firn_shape_count(shape) + 1));
+    if (turned == NULL)
+        return firn_fail(err, FIRN_ERR_MEMORY, .key = name, .what = "out of memory for it");
+    transpose(values, shape->dim[0], shape->dim[1], turned);
+    merge_into(s, name, &seen, turned);
+    transpose(turned, seen.dim[0], seen.dim[1], values);
+    free(turned);
+    return FIRN_OK;
+}
+
 static firn_status fill(void *user, size_t index, void *data, struct firn_error *err)
 {
     const struct saving *s = user;
@@ -79,10 +109,11 @@ static firn_status fill(void *user, size_t index, void *data, struct firn_error 
         memcpy(values, s->flat + from->param->offset, sizeof *values * (size_t) n);
     else
         firn_tensor_read_f32(from->base, 0, n, values);
-    merge_into(s, name, &to.shape, values);
-    firn_tensor_write_f32(&to, 0, n, values);
+    const firn_status status = merge_values(s, name, &to.shape, values, err);
+    if (status == FIRN_OK)
+        firn_tensor_write_f32(&to, 0, n, values);
     free(values);
-    return FIRN_OK;
+    return status;
 }
 
 /* The class's tensors are the frozen leaves of its graph and the trained ones that stand in a base tensor's place. */
@@ -192,7 +223,7 @@ firn_status firn_model_save(const struct firn_adapter *a, struct firn_model *m, 
                             float *flat, bool merges, const char *directory, const struct firn_save_params *save,
                             struct firn_error *err)
 {
-    struct saving s = { .adapter = a, .flat = flat, .merges = merges };
+    struct saving s = { .arch = m->arch, .adapter = a, .flat = flat, .merges = merges };
     char *path = firn_path_join(directory, "model.safetensors");
     firn_status status = path != NULL ? list_tensors(&s, m, p, save, err)
                                       : firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a path");

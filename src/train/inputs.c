@@ -122,7 +122,9 @@ firn_status firn_inputs_upload(const struct firn_inputs *in, const struct firn_b
         { "targets", in->targets, sizeof(float) * (size_t) (in->batch * in->classes) },
     };
     for (size_t i = 0; i < sizeof leaves / sizeof leaves[0]; i++) {
-        if (!firn_store_has(store, leaves[i].name))
+        /* labels of another plan of the store may be of another size */
+        const bool is_of_loss = leaves[i].data == in->labels || leaves[i].data == in->targets;
+        if (!firn_store_has(store, leaves[i].name) || (is_of_loss && !p->has_loss))
             continue;
         const firn_status status = firn_store_write(store, leaves[i].name, 0, leaves[i].data, leaves[i].size, err);
         if (status)

@@ -164,7 +164,7 @@ static void put(struct golden_run *r, const char *name, const void *data, size_t
 static void put_inputs(struct golden_run *r, struct golden *g)
 {
     const int64_t B = g->params.batch, T = g->params.length, C = g->params.n_labels;
-    const bool is_sequence = g->params.task == FIRN_TASK_SEQ_CLS, is_llama = g->model.config.rope.theta > 0;
+    const bool is_sequence = g->params.task == FIRN_TASK_SEQ_CLS;
     int32_t *ids = calloc((size_t) (B * T), sizeof *ids), *pick = calloc((size_t) B, sizeof *pick);
     read_ids(g, "input_ids", B * T, ids);
     put(r, "input_ids", ids, sizeof *ids * (size_t) (B * T), g);
@@ -173,7 +173,7 @@ static void put_inputs(struct golden_run *r, struct golden *g)
         for (int64_t t = 0; t < T; t++)
             if (ids[b * T + t] != g->model.config.pad_id)
                 last = t;
-        pick[b] = (int32_t) (b * T + (is_llama ? last : 0));
+        pick[b] = (int32_t) (b * T + (g->model.arch->pools_last ? last : 0));
     }
     put(r, "pick", pick, sizeof *pick * (size_t) B, g);
     read_ids(g, "token_type_ids", B * T, ids);

@@ -11,6 +11,7 @@ static int make(void **state)
     scratch_make();
     tiny_bert("bert");
     tiny_llama("llama", false, FIRN_F32);
+    tiny_gpt2("gpt2", 5);
     tiny_llama("tied", true, FIRN_F32);
     return 0;
 }
@@ -27,6 +28,7 @@ static bool trains(const struct tiny *t, const char *name)
     return firn_params_find(&t->adapter.params, name) != NULL;
 }
 
+#define C0 "base_model.model.transformer.h.0.attn.c_attn"
 #define Q0 "base_model.model.bert.encoder.layer.0.attention.self.query"
 
 static void the_default_targets_are_those_of_the_model(void **state)
@@ -41,6 +43,27 @@ static void the_default_targets_are_those_of_the_model(void **state)
     expect_ok(tiny_open(&t, "llama", FIRN_TASK_CAUSAL_LM, "{\"peft_type\":\"LORA\",\"r\":2}"), &t.err);
     assert_int_equal(t.adapter.params.count, 4);
     tiny_close(&t);
+}
+
+static void a_conv1d_is_held_as_in_times_out_and_said_to_be(void **state)
+{
+    (void) state;
+    struct tiny t;
+    static const struct { const char *method; bool is_conv1d; } all[] = {
+        { "{\"type\":\"lora\"}", true },
+        { "{\"type\":\"lora\",\"target_modules\":[\"wte\"]}", false } };
+    for (int i = 0; i < 2; i++) {
+        expect_ok(tiny_open(&t, "gpt2", FIRN_TASK_CAUSAL_LM, all[i].method), &t.err);
+        json_t *config = firn_adapter_config(&t.adapter, &t.model, FIRN_TASK_CAUSAL_LM, "base");
+        assert_int_equal(json_is_true(json_object_get(config, "fan_in_fan_out")), all[i].is_conv1d);
+        json_decref(config);
+        if (all[i].is_conv1d) {
+            const struct firn_shape a = FIRN_DIMS(8, 6), b = FIRN_DIMS(18, 8);
+            assert_true(firn_shape_eq(&firn_params_find(&t.adapter.params, C0 ".lora_A.weight")->shape, &a));
+            assert_true(firn_shape_eq(&firn_params_find(&t.adapter.params, C0 ".lora_B.weight")->shape, &b));
+        }
+        tiny_close(&t);
+    }
 }
 
 static void all_linear_leaves_out_the_output_and_the_head(void **state)
@@ -276,6 +299,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(the_default_targets_are_those_of_the_model),
+        T(a_conv1d_is_held_as_in_times_out_and_said_to_be),
         T(all_linear_leaves_out_the_output_and_the_head),
         T(saved_modules_train_whole_and_are_never_wrapped),
         T(tied_copies_train_apart),

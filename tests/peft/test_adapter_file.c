@@ -199,7 +199,12 @@ static void a_merged_model_computes_what_the_adapter_did(void **state)
         { "tied", FIRN_TASK_CAUSAL_LM, "{\"type\":\"full\"}" },
         { "llama", FIRN_TASK_CAUSAL_LM, "{\"type\":\"ia3\"}" },
         { "bert", FIRN_TASK_SEQ_CLS, "{\"type\":\"ia3\",\"target_modules\":\"all-linear\"}" },
+        { "gpt2", FIRN_TASK_CAUSAL_LM,
+          "{\"type\":\"lora\",\"r\":3,\"init_lora_weights\":false,\"target_modules\":\"all-linear\"}" },
+        { "square", FIRN_TASK_SEQ_CLS, "{\"type\":\"lora\",\"init_lora_weights\":false,\"target_modules\":[\"c_fc\"]}" },
     };
+    tiny_gpt2("gpt2", 5);
+    tiny_gpt2("square", 6);
     tiny_llama("llama", false, FIRN_F32);
     tiny_llama("tied", true, FIRN_F32);
     tiny_bert("bert");

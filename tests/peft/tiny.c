@@ -85,6 +85,33 @@ void tiny_bert(const char *directory)
     scratch_tensors(in(directory, "model.safetensors"), all);
 }
 
+void tiny_gpt2(const char *directory, int64_t hidden)
+{
+    static char names[24][100];
+    const struct scratch_tensor layer[] = {
+        { "ln_1.weight", FIRN_DIMS(6), FIRN_F32 },         { "ln_1.bias", FIRN_DIMS(6), FIRN_F32 },
+        { "attn.c_attn.weight", FIRN_DIMS(6, 18), FIRN_F32 }, { "attn.c_attn.bias", FIRN_DIMS(18), FIRN_F32 },
+        { "attn.c_proj.weight", FIRN_DIMS(6, 6), FIRN_F32 }, { "attn.c_proj.bias", FIRN_DIMS(6), FIRN_F32 },
+        { "ln_2.weight", FIRN_DIMS(6), FIRN_F32 },         { "ln_2.bias", FIRN_DIMS(6), FIRN_F32 },
+        { "mlp.c_fc.weight", firn_dims(6, hidden), FIRN_F32 }, { "mlp.c_fc.bias", firn_dims(hidden), FIRN_F32 },
+        { "mlp.c_proj.weight", firn_dims(hidden, 6), FIRN_F32 }, { "mlp.c_proj.bias", FIRN_DIMS(6), FIRN_F32 } };
+    struct scratch_tensor all[2 * 12 + 5] = { { "wte.weight", FIRN_DIMS(10, 6), FIRN_F32 },
+                                              { "wpe.weight", FIRN_DIMS(12, 6), FIRN_F32 },
+                                              { "ln_f.weight", FIRN_DIMS(6), FIRN_F32 },
+                                              { "ln_f.bias", FIRN_DIMS(6), FIRN_F32 } };
+    for (int i = 0; i < 24; i++) {
+        snprintf(names[i], sizeof names[i], "h.%d.%s", i / 12, layer[i % 12].name);
+        all[4 + i] = (struct scratch_tensor){ names[i], layer[i % 12].shape, FIRN_F32 };
+    }
+    char config[300];
+    snprintf(config, sizeof config,
+             "{\"model_type\":\"gpt2\",\"n_embd\":6,\"n_layer\":2,\"n_head\":3,\"n_inner\":%d,\"vocab_size\":10,"
+             "\"n_positions\":12,\"n_ctx\":12,\"pad_token_id\":0}", (int) hidden);
+    scratch_mkdir(directory);
+    scratch_write(in(directory, "config.json"), config);
+    scratch_tensors(in(directory, "model.safetensors"), all);
+}
+
 firn_status tiny_open(struct tiny *t, const char *directory, enum firn_task task, const char *method)
 {
     memset(t, 0, sizeof *t);

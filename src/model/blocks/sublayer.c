@@ -2,6 +2,8 @@
 /* What blocks are made of besides weights: dropout, self-attention, the ends of sub-layers, virtual tokens. */
 #include "model/model.h"
 
+#include <math.h>
+
 static firn_val rng(struct firn_build *b)
 {
     return firn_input(b, "rng", firn_dims(4));
@@ -38,6 +40,14 @@ firn_val firn_rope_leaf(struct firn_build *b)
                            firn_dims(positions, b->model->config.head_dim));
 }
 
+/* The factor of q k in the layer that is being built. */
+static float attention_scale(const struct firn_build *b)
+{
+    const struct firn_config *c = &b->model->config;
+    const double scale = c->attention_scale > 0 ? c->attention_scale : 1 / sqrt((double) c->head_dim);
+    return (float) (c->scales_by_layer ? scale / (double) (b->layer + 1) : scale);
+}
+
 firn_val firn_self_attention(struct firn_build *b, firn_val q, firn_val k, firn_val v, bool causal, bool rotary)
 {
     const struct firn_config *c = &b->model->config;
@@ -53,7 +63,7 @@ firn_val firn_self_attention(struct firn_build *b, firn_val q, firn_val k, firn_
     const double drop = b->p->training ? c->attention_dropout : 0;
     return firn_attention(b->g, q, k, v,
                           firn_attention_params(.batch = (int) b->p->batch, .n_heads = (int) c->n_heads,
-                              .n_kv_heads = (int) c->n_kv_heads, .causal = causal,
+                              .n_kv_heads = (int) c->n_kv_heads, .scale = attention_scale(b), .causal = causal,
                               .mask = firn_input(b, "attention_mask", firn_dims(b->p->batch, n_keys)),
                               .dropout = (float) drop, .rng = drop > 0 ? rng(b) : (firn_val){ 0 },
                               .stream = drop > 0 ? b->n_dropouts++ : 0));
