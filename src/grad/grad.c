@@ -5,6 +5,7 @@
 #include "firn/ops.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Gradients so far, by value id. */
 struct walk {
@@ -33,6 +34,10 @@ static void visit(struct walk *w, const struct firn_node *n, firn_val y)
         wanted |= firn_wants(w->g, n->in[i]);
     if (!reached || !wanted || n->op->grad == NULL)
         return;
+    if (!firn_is_value(dy[0]) && n->out[0].id == y.id && strcmp(n->op->name, "attach_grad") != 0) {
+        firn_graph_fail(w->g, "%s: the gradient of a result that no attach_grad made needs a dy", n->op->name);
+        return;
+    }
     firn_graph_push(w->g, n->scope != NULL ? n->scope : "");
     n->op->grad(w->g, n, dy, dx);
     for (int i = 0; i < n->op->n_in; i++)
