@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `firn eval`: metrics of a model, with or without its adapter, on a data file. */
 #include "cli/recipe_args.h"
-#include "train/evaluate.h"
-#include "train/task.h"
+#include "train/measure.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -48,47 +47,14 @@ static void print_metrics(const struct firn_metrics *m, bool json)
 
 static firn_status evaluate(const struct flags *f, const struct firn_recipe *r, struct firn_error *err)
 {
-    struct firn_table train = { 0 }, table = { 0 };
-    struct firn_task_setup task = { 0 };
-    struct firn_dataset data = { 0 };
-    struct firn_session session = { 0 };
-    struct firn_session_params params;
-    struct firn_dataset_params p;
-    struct firn_metrics metrics;
     const char *file = data_file(f, r);
+    struct firn_metrics metrics;
     if (file == NULL)
         return firn_fail(err, FIRN_ERR_USAGE, .file = r->path, .key = "data.test",
                          .what = "no data to evaluate on; set it or give --data");
-    firn_status status = firn_table_load(&train, r->data.train, err);
-    if (status == FIRN_OK)
-        status = firn_table_load(&table, file, err);
-    if (status == FIRN_OK)
-        status = firn_task_open(&task, r, &train, err);
-    if (status == FIRN_OK) {
-        firn_task_dataset_params(&task, &p);
-        firn_task_session_params(&task, r, &params);
-        params.log = firn_stderr_log;
-        params.adapter = f->adapter;
-        status = firn_session_open(&session, &params, err);
-    }
-    if (status == FIRN_OK && p.max_length > session.model.config.max_positions)
-        p.max_length = (uint32_t) session.model.config.max_positions;
-    if (status == FIRN_OK)
-        status = firn_dataset_make(&data, &table, &p, err);
-    if (status == FIRN_OK && f->adapter == NULL)
-        status = firn_adapter_init(&session.adapter, &session.model, (uint64_t) r->train.seed, session.flat, err);
-    if (status == FIRN_OK)
-        status = firn_session_push(&session, "params", session.flat, err);
-    if (status == FIRN_OK)
-        status = firn_evaluate(&session, &data, &p, (uint32_t) r->train.eval_batch_size,
-                               (uint32_t) r->train.pad_to_multiple_of, &metrics, NULL, NULL, err);
+    const firn_status status = firn_measure(r, f->adapter, &file, 1, &firn_stderr_log, &metrics, err);
     if (status == FIRN_OK)
         print_metrics(&metrics, f->json);
-    firn_session_close(&session);
-    firn_dataset_free(&data);
-    firn_task_close(&task);
-    firn_table_free(&train);
-    firn_table_free(&table);
     return status;
 }
 

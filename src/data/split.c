@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-enum { STREAM_SPLIT = 0x73706c74 };
+enum { STREAM_SPLIT = 0x73706c74, STREAM_SAMPLE = 0x736d706c };
 
 firn_status firn_table_split(struct firn_table *t, double fraction, uint64_t seed,
                              struct firn_table *validation, struct firn_error *err)
@@ -48,4 +48,31 @@ firn_status firn_table_split(struct firn_table *t, double fraction, uint64_t see
     free(is_chosen);
     free(rows);
     return s;
+}
+
+firn_status firn_table_sample(struct firn_table *t, size_t count, uint64_t seed, struct firn_error *err)
+{
+    if (t->count <= count)
+        return FIRN_OK;
+    uint32_t *order = t->count <= UINT32_MAX ? malloc(t->count * sizeof *order) : NULL;
+    bool *stays = calloc(t->count, sizeof *stays);
+    if (order == NULL || stays == NULL) {
+        free(order);
+        free(stays);
+        return firn_fail(err, FIRN_ERR_MEMORY, .file = t->path, .what = "no memory to take a sample of it");
+    }
+    firn_shuffle(seed, STREAM_SAMPLE, 0, order, t->count);
+    for (size_t i = 0; i < count; i++)
+        stays[order[i]] = true;
+    size_t n = 0;
+    for (size_t i = 0; i < t->count; i++) {
+        if (stays[i])
+            t->rows[n++] = t->rows[i];
+        else
+            json_decref(t->rows[i].values);
+    }
+    t->count = n;
+    free(order);
+    free(stays);
+    return FIRN_OK;
 }

@@ -11,4 +11,8 @@
 firn_status firn_table_split(struct firn_table *table, double fraction, uint64_t seed,
                              struct firn_table *validation, struct firn_error *err);
 
+/* Keeps `count` rows, in the file's order; does nothing when there are no more. A smaller count keeps a part of what a
+ * larger one keeps. */
+firn_status firn_table_sample(struct firn_table *table, size_t count, uint64_t seed, struct firn_error *err);
+
 #endif

@@ -11,12 +11,12 @@
 static firn_status clear(struct firn_output *o, struct firn_error *err)
 {
     const char *const directories[] = { o->adapter, o->checkpoints, o->best };
-    const char *const files[] = { o->log, o->report, o->recipe };
+    const char *const files[] = { o->log, o->report, o->summary, o->recipe };
     firn_status status = FIRN_OK;
     for (int i = 0; i < 3 && status == FIRN_OK; i++)
         if (firn_path_exists(directories[i]))
             status = firn_dir_remove(directories[i], err);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         unlink(files[i]);
     return status;
 }
@@ -45,10 +45,11 @@ firn_status firn_output_open(struct firn_output *o, const char *directory, bool 
                                .best = firn_path_join(directory, "best"),
                                .log = firn_path_join(directory, "log.jsonl"),
                                .report = firn_path_join(directory, "report.html"),
+                               .summary = firn_path_join(directory, "summary.json"),
                                .recipe = firn_path_join(directory, "recipe.yaml"),
                                .finished = firn_path_join(directory, "adapter/firn.json") };
     char *lock = firn_path_join(directory, ".lock");
-    firn_status status = lock == NULL || o->finished == NULL || o->recipe == NULL
+    firn_status status = lock == NULL || o->finished == NULL || o->recipe == NULL || o->summary == NULL
                              ? firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a path")
                              : FIRN_OK;
     if (status == FIRN_OK && !resume && !overwrite && firn_path_exists(directory) && !is_unused(directory))
@@ -80,6 +81,7 @@ void firn_output_close(struct firn_output *o)
     free(o->best);
     free(o->log);
     free(o->report);
+    free(o->summary);
     free(o->recipe);
     free(o->finished);
     memset(o, 0, sizeof *o);

@@ -38,6 +38,8 @@ const struct firn_option firn_recipe_data_keys[] = {
       .help = "examples to evaluate on during training" },
     { "validation_split", .type = FIRN_OPTION_REAL, .offset = AT(validation_split), .fallback = "0", .max = 0.99, .unit = "fraction",
       .help = "share of data.train that is set aside as validation data, chosen by train.seed" },
+    { "max_train_samples", .type = FIRN_OPTION_INT, .offset = AT(max_train_samples), .fallback = "0", .max = 4e9, .unit = "examples",
+      .help = "train on so many examples, chosen by train.seed; labels still come from all of them; 0: all" },
     { "test", .type = FIRN_OPTION_TEXT, .offset = AT(test), .unit = "file",
       .help = "examples that `firn eval` reads when no file is given" },
     { "text", .also = { "text_column", "sentence" }, .type = FIRN_OPTION_TEXT, .offset = AT(text), .fallback = "text", .unit = "column",
@@ -234,17 +236,21 @@ static firn_status check_top(const json_t *tree, const char *path, struct firn_e
     return FIRN_OK;
 }
 
-firn_status firn_recipe_load(struct firn_recipe *r, const char *path, char *const *overrides,
-                             int n_overrides, struct firn_error *err)
+firn_status firn_recipe_tree_load(json_t **tree, const char *path, char *const *overrides, int n_overrides,
+                                  struct firn_error *err)
+{
+    *tree = NULL;
+    firn_status status = firn_yaml_load(path, tree, err);
+    for (int i = 0; i < n_overrides && status == FIRN_OK; i++)
+        status = json_is_object(*tree) ? apply_override(*tree, overrides[i], err) : FIRN_OK;
+    return status;
+}
+
+firn_status firn_recipe_from_tree(struct firn_recipe *r, const json_t *tree, const char *path, struct firn_error *err)
 {
     memset(r, 0, sizeof *r);
-    json_t *tree = NULL;
     r->path = firn_strdup(path);
-    firn_status status = firn_yaml_load(path, &tree, err);
-    for (int i = 0; i < n_overrides && status == FIRN_OK; i++)
-        status = json_is_object(tree) ? apply_override(tree, overrides[i], err) : FIRN_OK;
-    if (status == FIRN_OK)
-        status = check_top(tree, path, err);
+    firn_status status = check_top(tree, path, err);
     if (status == FIRN_OK)
         status = firn_options_reset(firn_recipe_top, r, err);
     if (status == FIRN_OK)
@@ -253,9 +259,20 @@ firn_status firn_recipe_load(struct firn_recipe *r, const char *path, char *cons
         status = firn_options_reset(firn_recipe_train_keys, &r->train, err);
     if (status == FIRN_OK)
         status = read_sections(r, tree, err);
-    json_decref(tree);
     if (status)
         firn_recipe_free(r);
+    return status;
+}
+
+firn_status firn_recipe_load(struct firn_recipe *r, const char *path, char *const *overrides,
+                             int n_overrides, struct firn_error *err)
+{
+    json_t *tree;
+    memset(r, 0, sizeof *r);
+    firn_status status = firn_recipe_tree_load(&tree, path, overrides, n_overrides, err);
+    if (status == FIRN_OK)
+        status = firn_recipe_from_tree(r, tree, path, err);
+    json_decref(tree);
     return status;
 }
 

@@ -18,6 +18,7 @@ enum firn_decay_rule { FIRN_DECAY_ALL, FIRN_DECAY_NOT_BIAS_NORM };
 struct firn_recipe_data {
     char *train, *validation, *test;
     double validation_split; /* 0: none */
+    int64_t max_train_samples; /* 0: all */
     char *text, *text_pair, *label, *prompt, *completion;
     char *problem_type;
 };
@@ -52,6 +53,11 @@ extern const struct firn_option firn_recipe_top[], firn_recipe_data_keys[], firn
 /* Reads `path`, then "section.key=value" overrides (or "key=value" where the key is unique). */
 firn_status firn_recipe_load(struct firn_recipe *r, const char *path, char *const *overrides,
                              int n_overrides, struct firn_error *err);
+/* The two halves of it: a file with overrides as a tree (json_decref() it), and a tree, which must have no keys but a
+ * recipe's, as a recipe; `path` is for messages. */
+firn_status firn_recipe_tree_load(json_t **tree, const char *path, char *const *overrides, int n_overrides,
+                                  struct firn_error *err);
+firn_status firn_recipe_from_tree(struct firn_recipe *r, const json_t *tree, const char *path, struct firn_error *err);
 void firn_recipe_free(struct firn_recipe *r);
 /* All values, defaults included, as a tree in the layout of a recipe file. */
 json_t *firn_recipe_tree(const struct firn_recipe *r);

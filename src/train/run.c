@@ -20,6 +20,9 @@ static firn_status load_data(struct firn_run *r, struct firn_error *err)
                                   err);
     if (status == FIRN_OK)
         status = firn_task_open(&r->task, r->recipe, &table, err);
+    if (status == FIRN_OK && r->recipe->data.max_train_samples > 0)
+        status = firn_table_sample(&table, (size_t) r->recipe->data.max_train_samples, (uint64_t) r->recipe->train.seed,
+                                   err);
     if (status == FIRN_OK) {
         firn_task_dataset_params(&r->task, &p);
         status = firn_dataset_make(&r->train, &table, &p, err);

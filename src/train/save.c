@@ -252,16 +252,45 @@ firn_status firn_run_save_best(struct firn_run *r, struct firn_error *err)
     return save_adapter(r, r->output.best, err);
 }
 
-static firn_status write_report(struct firn_run *r, struct firn_error *err)
+/* Figures of the run: what the report shows, for programs. The plan with the largest arena counts. */
+static void collect_facts(const struct firn_run *r, struct firn_report_facts *facts)
 {
     struct firn_plan_bytes bytes = { 0 };
-    struct firn_str python = { 0 };
     for (size_t i = 0; i < r->session.n_plans; i++) {
         struct firn_plan_bytes b;
         firn_plan_bytes(r->session.plans[i]->plan, &b);
         if (b.activations >= bytes.activations)
             bytes = b;
     }
+    *facts = (struct firn_report_facts){
+        .recipe = r->recipe, .history = &r->history,
+        .steps = r->step, .trainable = firn_params_count(&r->session.adapter.params),
+        .total = firn_model_total(&r->session.counts, &r->session.adapter.params), .examples = r->train.count,
+        .seconds = r->seconds, .tokens_per_second = r->seconds > 0 ? (double) r->tokens / r->seconds : 0,
+        .base_bytes = bytes.leaf[FIRN_LEAF_WEIGHT], .adapter_bytes = bytes.leaf[FIRN_LEAF_PARAM],
+        .optimizer_bytes = bytes.leaf[FIRN_LEAF_STATE] + bytes.leaf[FIRN_LEAF_GRAD],
+        .activation_bytes = bytes.activations, .workspace_bytes = bytes.workspace };
+}
+
+static firn_status write_summary(const struct firn_run *r, const struct firn_report_facts *f, struct firn_error *err)
+{
+    json_t *o = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:f, s:{s:I, s:I, s:I, s:I}}", "device",
+                          r->session.device->id, "device_name", r->session.device->name, "steps",
+                          (json_int_t) f->steps, "examples", (json_int_t) f->examples, "trainable",
+                          (json_int_t) f->trainable, "total", (json_int_t) f->total, "seconds", f->seconds,
+                          "tokens_per_second", f->tokens_per_second, "bytes", "base", (json_int_t) f->base_bytes,
+                          "adapter", (json_int_t) f->adapter_bytes, "optimizer", (json_int_t) f->optimizer_bytes,
+                          "activations", (json_int_t) f->activation_bytes);
+    const firn_status status = o != NULL ? firn_json_save(r->output.summary, o, false, err) : no_memory(err);
+    json_decref(o);
+    return status;
+}
+
+static firn_status write_report(struct firn_run *r, struct firn_error *err)
+{
+    struct firn_report_facts facts;
+    struct firn_str python = { 0 };
+    collect_facts(r, &facts);
     firn_str_addf(&python,
                   "from transformers import AutoModel\nfrom peft import PeftModel\n"
                   "base = %s.from_pretrained(\"%s\"%s)\nmodel = PeftModel.from_pretrained(base, \"%s\")\n",
@@ -270,16 +299,11 @@ static firn_status write_report(struct firn_run *r, struct firn_error *err)
                       ? FIRN_STR(", num_labels=%lld", (long long) firn_task_n_labels(&r->task))
                       : "",
                   r->output.adapter);
-    const struct firn_report_facts facts = {
-        .recipe = r->recipe, .history = &r->history, .python = python.data,
-        .device = FIRN_STR("%s: %s (%s)", r->session.device->id, r->session.device->name, r->session.device->driver),
-        .steps = r->step, .trainable = firn_params_count(&r->session.adapter.params),
-        .total = firn_model_total(&r->session.counts, &r->session.adapter.params), .examples = r->train.count,
-        .seconds = r->seconds, .tokens_per_second = r->seconds > 0 ? (double) r->tokens / r->seconds : 0,
-        .base_bytes = bytes.leaf[FIRN_LEAF_WEIGHT], .adapter_bytes = bytes.leaf[FIRN_LEAF_PARAM],
-        .optimizer_bytes = bytes.leaf[FIRN_LEAF_STATE] + bytes.leaf[FIRN_LEAF_GRAD],
-        .activation_bytes = bytes.activations, .workspace_bytes = bytes.workspace };
-    const firn_status status = firn_report_write(r->output.report, &facts, err);
+    facts.python = python.data;
+    facts.device = FIRN_STR("%s: %s (%s)", r->session.device->id, r->session.device->name, r->session.device->driver);
+    firn_status status = firn_report_write(r->output.report, &facts, err);
+    if (status == FIRN_OK)
+        status = write_summary(r, &facts, err);
     firn_str_free(&python);
     return status;
 }

@@ -40,3 +40,11 @@ is lists multi_label_classification
 train split classes.csv data.validation_split=0.25
 grep -q eval_loss split/log.jsonl
 ! grep -q eval_loss classes/log.jsonl
+
+# a sample of two examples still knows every label
+train few classes.csv data.max_train_samples=2
+holds() {
+    tr -d ' \n' <"$1" | grep -qF "$2" || { echo "$1: not $2"; cat "$1"; exit 1; }
+}
+holds few/adapter/firn.json '"labels":["1","2"]'
+holds few/summary.json '"examples":2,'

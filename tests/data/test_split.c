@@ -57,6 +57,27 @@ static void the_same_seed_chooses_the_same_rows_and_another_others(void **state)
     assert_memory_not_equal(first, third, sizeof first);
 }
 
+static void a_smaller_sample_is_part_of_a_larger_one(void **state)
+{
+    (void) state;
+    struct firn_table small, large;
+    table_of(&small, 100);
+    table_of(&large, 100);
+    assert_int_equal(firn_table_sample(&small, 10, 7, NULL), FIRN_OK);
+    assert_int_equal(firn_table_sample(&large, 40, 7, NULL), FIRN_OK);
+    assert_int_equal(small.count, 10);
+    assert_int_equal(large.count, 40);
+    for (size_t i = 0, k = 0; i < small.count; i++) {
+        while (k < large.count && large.rows[k].line < small.rows[i].line)
+            k++;
+        assert_true(k < large.count && large.rows[k].line == small.rows[i].line);
+    }
+    assert_int_equal(firn_table_sample(&small, 11, 7, NULL), FIRN_OK);
+    assert_int_equal(small.count, 10);
+    firn_table_free(&small);
+    firn_table_free(&large);
+}
+
 static void what_cannot_be_split_is_left_alone(void **state)
 {
     (void) state;
@@ -78,6 +99,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_row_goes_to_one_side_in_order),
         cmocka_unit_test(the_same_seed_chooses_the_same_rows_and_another_others),
+        cmocka_unit_test(a_smaller_sample_is_part_of_a_larger_one),
         cmocka_unit_test(what_cannot_be_split_is_left_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
