@@ -13,6 +13,7 @@ struct firn_arch;
 struct firn_config {
     int64_t width, n_layers, n_heads, n_kv_heads, head_dim, hidden, vocabulary;
     int64_t max_positions, token_types;
+    int64_t first_position; /* of a text; RoBERTa: pad_id + 1, and padding does not count */
     int64_t pad_id, bos_id, eos_id; /* -1: none */
     double norm_eps, init_range, rope_theta;
     double hidden_dropout, attention_dropout, embedding_dropout, classifier_dropout; /* classifier: -1 = hidden's */

@@ -141,7 +141,10 @@ json_t *firn_adapter_config(const struct firn_adapter *a, const struct firn_mode
     json_t *config = json_object();
     const char *class_name = m->arch->class_name[task];
     const bool is_auto = firn_task_types[task] == NULL && class_name != NULL;
-    const char *type = m->arch->model_type;
+    char type[64]; /* the module's name: xlm_roberta of xlm-roberta */
+    firn_format(type, sizeof type, "%s", m->arch->model_type);
+    for (char *dash = strchr(type, '-'); dash != NULL; dash = strchr(dash, '-'))
+        *dash = '_';
     json_t *mapping = is_auto ? json_pack("{s:s,s:o}", "base_model_class", class_name, "parent_library",
                                           json_sprintf("transformers.models.%s.modeling_%s", type, type))
                               : json_null();

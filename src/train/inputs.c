@@ -55,10 +55,20 @@ static void shift_labels(struct firn_inputs *in)
     }
 }
 
+/* 0 .. T - 1 whatever the padding; RoBERTa's: padding ids stand at pad_id, the others are counted from the next one on. */
+static void set_positions(struct firn_inputs *in, const struct firn_model *m)
+{
+    const struct firn_config *c = &m->config;
+    for (int64_t b = 0; b < in->batch; b++) {
+        int32_t next = (int32_t) c->first_position;
+        for (int64_t i = b * in->length; i < (b + 1) * in->length; i++)
+            in->position_ids[i] = c->first_position > 0 && in->input_ids[i] == c->pad_id ? (int32_t) c->pad_id : next++;
+    }
+}
+
 void firn_inputs_finish(struct firn_inputs *in, const struct firn_model *m, const struct firn_build_params *p)
 {
-    for (int64_t i = 0; i < in->batch * in->length; i++)
-        in->position_ids[i] = (int32_t) (i % in->length);
+    set_positions(in, m);
     for (int64_t b = 0; b < in->batch; b++)
         in->pick[b] = (int32_t) (b * in->length +
                                  (m->arch->pools_last ? last_token(in, b, m->config.pad_id) : 0));

@@ -2,6 +2,7 @@
 #include "golden.h"
 
 #include "grad/grad.h"
+#include "train/inputs.h"
 
 // clang-format off
 #include <stdarg.h>
@@ -165,24 +166,19 @@ static void put_inputs(struct golden_run *r, struct golden *g)
 {
     const int64_t B = g->params.batch, T = g->params.length, C = g->params.n_labels;
     const bool is_sequence = g->params.task == FIRN_TASK_SEQ_CLS;
-    int32_t *ids = calloc((size_t) (B * T), sizeof *ids), *pick = calloc((size_t) B, sizeof *pick);
+    struct firn_inputs in;
+    int32_t *ids = calloc((size_t) (B * T), sizeof *ids);
+    must(g, firn_inputs_create(&in, B, T, 0, &g->err));
     read_ids(g, "input_ids", B * T, ids);
     put(r, "input_ids", ids, sizeof *ids * (size_t) (B * T), g);
-    for (int64_t b = 0; b < B; b++) {
-        int64_t last = 0;
-        for (int64_t t = 0; t < T; t++)
-            if (ids[b * T + t] != g->model.config.pad_id)
-                last = t;
-        pick[b] = (int32_t) (b * T + (g->model.arch->pools_last ? last : 0));
-    }
-    put(r, "pick", pick, sizeof *pick * (size_t) B, g);
+    memcpy(in.input_ids, ids, sizeof *ids * (size_t) (B * T));
+    firn_inputs_finish(&in, &g->model, &g->params);
+    put(r, "pick", in.pick, sizeof *ids * (size_t) B, g);
+    put(r, "position_ids", in.position_ids, sizeof *ids * (size_t) (B * T), g);
     read_ids(g, "token_type_ids", B * T, ids);
     put(r, "token_type_ids", ids, sizeof *ids * (size_t) (B * T), g);
     read_ids(g, "attention_mask", B * T, ids);
     put(r, "attention_mask", ids, sizeof *ids * (size_t) (B * T), g);
-    for (int64_t i = 0; i < B * T; i++)
-        ids[i] = (int32_t) (i % T);
-    put(r, "position_ids", ids, sizeof *ids * (size_t) (B * T), g);
     float scale = 1.0f / (float) (B * (C > 0 ? C : 1));
     if (g->params.has_loss && (!is_sequence || g->params.problem == FIRN_SINGLE_LABEL)) {
         const int64_t n = is_sequence ? B : B * T;
@@ -203,7 +199,7 @@ static void put_inputs(struct golden_run *r, struct golden *g)
     }
     put(r, "scale", &scale, sizeof scale, g);
     free(ids);
-    free(pick);
+    firn_inputs_free(&in);
 }
 
 void golden_run(struct golden_run *r, struct golden *g, bool with_grads)
