@@ -32,7 +32,7 @@ FIRN_API firn_val firn_matmul(struct firn_graph *g, firn_val a, firn_val b,
 FIRN_API firn_val firn_add(struct firn_graph *g, firn_val a, firn_val b); // same shape
 FIRN_API firn_val firn_mul(struct firn_graph *g, firn_val a, firn_val b); // same shape
 FIRN_API firn_val firn_scale(struct firn_graph *g, firn_val x, float factor);
-/// y[m, n] = x[m, n] * w[n]; w [N]  (IA3, norms without a mean)
+/// y[m, n] = x[m, n] * w[n]; w [N], or [1]: one factor for all  (IA3, norms without a mean)
 FIRN_API firn_val firn_mul_row(struct firn_graph *g, firn_val x, firn_val w);
 /// y[m, n] = x[m, n] + w[n]; w [N]
 FIRN_API firn_val firn_add_row(struct firn_graph *g, firn_val x, firn_val w);

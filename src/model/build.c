@@ -28,6 +28,7 @@ void firn_push_layer(struct firn_build *b, const char *name, int64_t layer)
 {
     firn_push_scope(b, FIRN_STR("%s.%lld", name, (long long) layer));
     b->layer = layer;
+    b->layer_depth = b->scope.depth;
 }
 
 void firn_pop_layer(struct firn_build *b)

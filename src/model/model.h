@@ -44,7 +44,7 @@ struct firn_site {
     firn_val weight, bias;   /* linear layers and embeddings: as the block uses them */
 };
 
-enum firn_sublayer_kind { FIRN_SUBLAYER_ATTENTION, FIRN_SUBLAYER_FEED_FORWARD };
+enum firn_sublayer_kind { FIRN_SUBLAYER_ATTENTION, FIRN_SUBLAYER_FEED_FORWARD, FIRN_SUBLAYER_CROSS_ATTENTION };
 
 /* The end of a sub-layer: x + f, then a norm where the architecture has one there. */
 struct firn_sublayer {
@@ -53,6 +53,7 @@ struct firn_sublayer {
     int64_t layer;
     firn_val x, f;      /* residual input, and the sub-layer's output after its dropout */
     const char *norm;   /* name of the norm that follows; NULL: none */
+    bool is_module;     /* `path` is a module of the sub-layer's own (BERT, T5), not the whole layer (GPT-2, Llama) */
 };
 
 struct firn_build;
@@ -63,12 +64,18 @@ struct firn_model;
 struct firn_method {
     const char *name;       /* of recipes: "lora" */
     const char *peft_type;  /* of adapter_config.json: "LORA" */
+    const char *const *also; /* other words of recipes, NULL at the end; NULL: none */
+    bool has_hub_files;     /* its files are those of adapter-hub's library `adapters`, not PEFT's */
     const struct firn_option *keys; /* settings, spelt as in adapter_config.json; NULL: none */
     size_t settings_size;
     /* Keys that PEFT knows, that change the mathematics and that are not here yet; NULL at the end. */
     const char *const *refuses;
     /* Keys that change nothing here, whatever their value; NULL at the end. */
     const char *const *ignores;
+    /* An adapter_config.json without peft_type is this method's. */
+    bool (*owns)(const json_t *config);
+    /* Turns what users and other libraries write into the method's own keys, in place, before they are read. */
+    firn_status (*spell)(json_t *config, const char *file, const char *section, struct firn_error *err);
     /* Checks what one key alone does not tell, and fills defaults that depend on model and task. */
     firn_status (*open)(void *settings, const struct firn_model *m, enum firn_task task, const char *file,
                         struct firn_error *err);
@@ -190,6 +197,7 @@ struct firn_build {
     firn_val params, loss;
     uint32_t n_dropouts;
     int64_t layer;                 /* of the block being built; -1 outside */
+    int layer_depth;               /* depth of the scope that is the layer itself */
     int64_t n_virtual, n_prefix;   /* set by methods: tokens and keys in front of the text */
     struct firn_counts { int64_t base, head_copies; } counts; /* elements of base tensors met */
 };
@@ -246,6 +254,8 @@ firn_val firn_layer_norm_at(struct firn_build *b, const char *name, firn_val x);
 firn_val firn_rms_norm_at(struct firn_build *b, const char *name, firn_val x);
 /* x + f, then the layer norm `norm` (NULL: none), unless the method has its own way. */
 firn_val firn_join(struct firn_build *b, enum firn_sublayer_kind kind, firn_val x, firn_val f, const char *norm);
+/* x + f and the norm, as without a method. */
+firn_val firn_join_plain(struct firn_build *b, const struct firn_sublayer *s);
 /* Embedded tokens, with the method's virtual tokens in front. */
 firn_val firn_with_virtual(struct firn_build *b, firn_val x);
 firn_val firn_drop(struct firn_build *b, firn_val x, double p);

@@ -96,6 +96,19 @@ int64_t firn_params_count(const struct firn_param_set *set)
     return n;
 }
 
+/* Draws again, from the next step of the same element's stream, until the value lies within two deviations: one in 22
+ * does not. */
+static double truncated(uint64_t seed, uint32_t stream, uint64_t element)
+{
+    double x = 0;
+    for (uint32_t step = 0; step < 32; step++) {
+        x = (double) firn_normal(seed, stream, step, element);
+        if (x >= -2 && x <= 2)
+            return x;
+    }
+    return 0;
+}
+
 void firn_params_init(const struct firn_param_set *set, uint64_t seed, float *flat)
 {
     for (size_t i = 0; i < set->count; i++) {
@@ -109,6 +122,9 @@ void firn_params_init(const struct firn_param_set *set, uint64_t seed, float *fl
                 break;
             case FIRN_INIT_UNIFORM:
                 x[k] = (float) (p->scale * (2.0 * (double) firn_uniform(seed, stream, 0, (uint64_t) k) - 1.0));
+                break;
+            case FIRN_INIT_TRUNCATED:
+                x[k] = (float) (p->scale * truncated(seed, stream, (uint64_t) k));
                 break;
             default:
                 x[k] = p->init == FIRN_INIT_ONE ? 1 : 0;

@@ -13,6 +13,7 @@ enum firn_init {
     FIRN_INIT_ONE,
     FIRN_INIT_NORMAL,  /* mean 0, deviation `scale` */
     FIRN_INIT_UNIFORM, /* in [-scale, scale] */
+    FIRN_INIT_TRUNCATED, /* normal of deviation `scale`, drawn again beyond 2 scale */
 };
 
 struct firn_param {

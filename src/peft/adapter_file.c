@@ -105,6 +105,8 @@ firn_status firn_adapter_read(const struct firn_adapter *a, const struct firn_mo
 {
     if (is_full(a))
         return read_model_folder(a, m, directory, flat, err);
+    if (a->method->has_hub_files)
+        return firn_hub_read(a, m, directory, flat, err);
     struct firn_safetensors file = { 0 };
     char *path = firn_path_join(directory, TENSORS), *pickle = firn_path_join(directory, "adapter_model.bin");
     firn_status status;
@@ -169,6 +171,8 @@ firn_status firn_adapter_save(const struct firn_adapter *a, struct firn_model *m
 {
     if (is_full(a))
         return firn_model_save(a, m, p, flat, false, directory, save, err);
+    if (a->method->has_hub_files)
+        return firn_hub_save(a, m, p, flat, directory, save, err);
     char *path = firn_path_join(directory, TENSORS), *config_path = firn_path_join(directory, CONFIG);
     json_t *config = firn_adapter_config(a, m, p->task, save->base_name);
     struct firn_named_tensor *list = NULL;
@@ -229,12 +233,14 @@ firn_status firn_adapter_peek(struct firn_adapter_info *info, const char *direct
     if (status == FIRN_OK) {
         const char *type = json_string_value(json_object_get(config, "peft_type"));
         const char *base = json_string_value(json_object_get(config, "base_model_name_or_path"));
-        const struct firn_method *method = firn_method_find(type);
+        const struct firn_method *method = firn_method_of(config);
         firn_format(info->peft_type, sizeof info->peft_type, "%s", type != NULL ? type : "");
         firn_format(info->method, sizeof info->method, "%s", method != NULL ? method->name : "");
         firn_format(info->base, sizeof info->base, "%s", base != NULL ? base : "");
         info->has_task = task_of(config, &info->task);
         info->n_labels = count_labels(&file);
+        if (method != NULL && method->has_hub_files)
+            status = firn_hub_peek(info, config, directory, err);
     }
     firn_safetensors_close(&file);
     json_decref(config);

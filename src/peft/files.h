@@ -10,4 +10,14 @@ firn_status firn_model_save(const struct firn_adapter *a, struct firn_model *m, 
                             float *flat, bool merges, const char *directory, const struct firn_save_params *save,
                             struct firn_error *err);
 
+/* adapter-hub's files: adapter_config.json, adapter.safetensors, head_config.json, model_head.safetensors. */
+firn_status firn_hub_save(const struct firn_adapter *a, const struct firn_model *m, const struct firn_build_params *p,
+                          float *flat, const char *directory, const struct firn_save_params *save,
+                          struct firn_error *err);
+firn_status firn_hub_read(const struct firn_adapter *a, const struct firn_model *m, const char *directory, float *flat,
+                          struct firn_error *err);
+/* The task and base that such an adapter_config.json names, and its head's labels. */
+firn_status firn_hub_peek(struct firn_adapter_info *info, const json_t *config, const char *directory,
+                          struct firn_error *err);
+
 #endif

@@ -19,12 +19,46 @@ const struct firn_method *const firn_methods[] = {
     NULL
 };
 
+static bool is_in(const char *const *list, const char *word)
+{
+    for (; list != NULL && *list != NULL; list++)
+        if (strcmp(*list, word) == 0)
+            return true;
+    return false;
+}
+
 const struct firn_method *firn_method_find(const char *word)
 {
     for (const struct firn_method *const *m = firn_methods; word != NULL && *m != NULL; m++)
-        if (strcmp((*m)->name, word) == 0 || strcmp((*m)->peft_type, word) == 0)
+        if (strcmp((*m)->name, word) == 0 || strcmp((*m)->peft_type, word) == 0 || is_in((*m)->also, word))
             return *m;
     return NULL;
+}
+
+const struct firn_method *firn_method_of(const json_t *config)
+{
+    const json_t *type = json_object_get(config, "peft_type");
+    const struct firn_method *method =
+        firn_method_find(json_string_value(type != NULL ? type : json_object_get(config, "type")));
+    for (const struct firn_method *const *m = firn_methods; method == NULL && type == NULL && *m != NULL; m++)
+        if ((*m)->owns != NULL && (*m)->owns(config))
+            method = *m;
+    return method;
+}
+
+/* The settings, respelt where the method has other spellings. */
+static firn_status read_keys(const struct firn_adapter *a, const json_t *config, const char *file, const char *section,
+                             struct firn_error *err)
+{
+    if (a->method->spell == NULL)
+        return firn_keys_read(a->method, config, file, section, a->settings, err);
+    json_t *own = json_deep_copy(config);
+    firn_status status = own != NULL ? a->method->spell(own, file, section, err)
+                                     : firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for settings");
+    if (status == FIRN_OK)
+        status = firn_keys_read(a->method, own, file, section, a->settings, err);
+    json_decref(own);
+    return status;
 }
 
 static firn_status unknown(const char *file, const char *key, const char *word, struct firn_error *err)
@@ -48,7 +82,7 @@ firn_status firn_adapter_open(struct firn_adapter *a, const struct firn_model *m
     const json_t *type = json_object_get(config, "peft_type");
     const char *key = type != NULL ? "peft_type" : "type";
     const char *word = json_string_value(type != NULL ? type : json_object_get(config, "type"));
-    const struct firn_method *method = firn_method_find(word);
+    const struct firn_method *method = firn_method_of(config);
     if (method == NULL)
         return unknown(file, FIRN_STR("%s%s", section, key), word, err);
     a->settings = calloc(1, method->settings_size + 1);
@@ -61,7 +95,7 @@ firn_status firn_adapter_open(struct firn_adapter *a, const struct firn_model *m
         return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for settings");
     const json_t *wanted = json_object_get(config, "target_modules");
     a->wanted = json_is_null(wanted) ? NULL : json_incref((json_t *) wanted);
-    firn_status status = firn_keys_read(method, config, file, section, a->settings, err);
+    firn_status status = read_keys(a, config, file, section, err);
     if (status == FIRN_OK && method->open != NULL)
         status = method->open(a->settings, m, task, file, err);
     return status;

@@ -19,6 +19,8 @@
 extern const struct firn_method *const firn_methods[]; /* NULL at the end */
 /* By a recipe's word ("lora") or a file's ("LORA"); NULL when there is none. */
 const struct firn_method *firn_method_find(const char *word);
+/* By the settings themselves: peft_type, type, or the layout of another library's adapter_config.json. */
+const struct firn_method *firn_method_of(const json_t *config);
 
 /* `config` is a recipe's `method:` (type: lora) or an adapter_config.json (peft_type: LORA). `file` and `section` are for
  * messages. The adapter must be closed also when this fails. */

@@ -291,14 +291,20 @@ static firn_status write_report(struct firn_run *r, struct firn_error *err)
     struct firn_report_facts facts;
     struct firn_str python = { 0 };
     collect_facts(r, &facts);
-    firn_str_addf(&python,
-                  "from transformers import AutoModel\nfrom peft import PeftModel\n"
-                  "base = %s.from_pretrained(\"%s\"%s)\nmodel = PeftModel.from_pretrained(base, \"%s\")\n",
-                  r->session.model.arch->class_name[r->task.task], r->recipe->model,
-                  firn_task_n_labels(&r->task) > 0
-                      ? FIRN_STR(", num_labels=%lld", (long long) firn_task_n_labels(&r->task))
-                      : "",
-                  r->output.adapter);
+    const char *class_name = r->session.model.arch->class_name[r->task.task];
+    const char *labels = firn_task_n_labels(&r->task) > 0
+                             ? FIRN_STR(", num_labels=%lld", (long long) firn_task_n_labels(&r->task))
+                             : "";
+    if (r->session.adapter.method != NULL && r->session.adapter.method->has_hub_files)
+        firn_str_addf(&python,
+                      "import adapters\nfrom transformers import %s\nmodel = %s.from_pretrained(\"%s\"%s)\n"
+                      "adapters.init(model)\nmodel.load_adapter(\"%s\", use_safetensors=True, set_active=True)\n",
+                      class_name, class_name, r->recipe->model, labels, r->output.adapter);
+    else
+        firn_str_addf(&python,
+                      "from transformers import AutoModel\nfrom peft import PeftModel\n"
+                      "base = %s.from_pretrained(\"%s\"%s)\nmodel = PeftModel.from_pretrained(base, \"%s\")\n",
+                      class_name, r->recipe->model, labels, r->output.adapter);
     facts.python = python.data;
     facts.device = FIRN_STR("%s: %s (%s)", r->session.device->id, r->session.device->name, r->session.device->driver);
     firn_status status = firn_report_write(r->output.report, &facts, err);

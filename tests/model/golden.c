@@ -79,7 +79,7 @@ static void open_adapter(struct golden *g, const char *directory)
     const char *method = json_string_value(json_object_get(g->json, "method"));
     if (strcmp(method, "none") == 0)
         return;
-    if (json_object_get(g->json, "peft_config") != NULL) {
+    if (json_object_get(g->json, "peft_config") != NULL || json_object_get(g->json, "adapter") != NULL) {
         must(g, firn_adapter_load(&g->adapter, &g->model, g->params.task, directory, &g->err));
         return;
     }
@@ -98,7 +98,7 @@ static void read_start(struct golden *g)
     struct firn_safetensors state;
     const char *path = golden_path("cases", g->name, "state_init.safetensors");
     must(g, firn_adapter_init(&g->adapter, &g->model, 1, g->flat, &g->err));
-    if (firn_path_exists(path)) {
+    if (firn_path_exists(path)) { /* all trained tensors, the head's too */
         must(g, firn_safetensors_open(&state, path, &g->err));
         must(g, firn_params_overlay(&g->adapter.params, &state, g->flat, &g->err));
         firn_safetensors_close(&state);

@@ -22,15 +22,19 @@ firn_val firn_with_virtual(struct firn_build *b, firn_val x)
     return method != NULL && method->input != NULL ? method->input(b->adapter->settings, b, x) : x;
 }
 
+firn_val firn_join_plain(struct firn_build *b, const struct firn_sublayer *s)
+{
+    const firn_val y = firn_add(b->g, s->f, s->x);
+    return s->norm != NULL ? firn_layer_norm_at(b, s->norm, y) : y;
+}
+
 firn_val firn_join(struct firn_build *b, enum firn_sublayer_kind kind, firn_val x, firn_val f, const char *norm)
 {
     const struct firn_method *method = firn_hooks(b);
-    if (method != NULL && method->sublayer != NULL)
-        return method->sublayer(b->adapter->settings, b,
-                                &(struct firn_sublayer){ .kind = kind, .path = b->scope.path, .layer = b->layer,
-                                                         .x = x, .f = f, .norm = norm });
-    const firn_val y = firn_add(b->g, f, x);
-    return norm != NULL ? firn_layer_norm_at(b, norm, y) : y;
+    const struct firn_sublayer s = { .kind = kind, .path = b->scope.path, .layer = b->layer, .x = x, .f = f,
+                                     .norm = norm, .is_module = b->scope.depth > b->layer_depth };
+    return method != NULL && method->sublayer != NULL ? method->sublayer(b->adapter->settings, b, &s)
+                                                      : firn_join_plain(b, &s);
 }
 
 firn_val firn_rope_leaf(struct firn_build *b)
