@@ -69,6 +69,8 @@ FIRN_API firn_val firn_embed(struct firn_graph *g, firn_val table, firn_val ids)
 /// Rows start .. start + count of x [M, C], without a copy. A Vulkan device binds parts, of a join too, only at
 /// multiples of its offset alignment: a part that starts at a multiple of 256 bytes works on all of them.
 FIRN_API firn_val firn_rows(struct firn_graph *g, firn_val x, int64_t start, int64_t count);
+/// The same elements in another shape, without a copy.
+FIRN_API firn_val firn_reshape(struct firn_graph *g, firn_val x, struct firn_shape shape);
 /// The parts stacked along the first axis, without a copy. Each part must be a node's only use as such.
 FIRN_API firn_val firn_join_rows(struct firn_graph *g, const firn_val *parts, int n_parts);
 

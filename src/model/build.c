@@ -311,11 +311,12 @@ firn_val firn_embedding(struct firn_build *b, const char *name, int64_t rows, in
 }
 
 /* Norms are sites too: a method that wraps them by mistake must hear of it. */
-static struct firn_site norm_site(struct firn_build *b, const char *name, char *path, size_t size)
+static struct firn_site norm_site(struct firn_build *b, const char *name, firn_val x, char *path, size_t size)
 {
+    const struct firn_shape shape = firn_val_shape(b->g, x);
+    const int64_t width = shape.rank > 0 ? shape.dim[shape.rank - 1] : 0;
     const struct firn_site site = { .kind = FIRN_SITE_NORM, .path = join(b, name, path, size),
-                                    .n_in = b->model->config.width, .n_out = b->model->config.width,
-                                    .task = b->p->task };
+                                    .n_in = width, .n_out = width, .task = b->p->task };
     if (is_target(b, &site))
         firn_graph_fail(b->g, "%s: is a norm, which %s cannot wrap; leave it out of target_modules", path,
                         b->adapter->method->name);
@@ -325,7 +326,7 @@ static struct firn_site norm_site(struct firn_build *b, const char *name, char *
 firn_val firn_layer_norm_at(struct firn_build *b, const char *name, firn_val x)
 {
     char path[MAX_PATH];
-    const struct firn_site site = norm_site(b, name, path, sizeof path);
+    const struct firn_site site = norm_site(b, name, x, path, sizeof path);
     const firn_val w = tensor_of(b, &site, "weight", firn_dims(site.n_in), NULL);
     const firn_val bias = tensor_of(b, &site, "bias", firn_dims(site.n_in), NULL);
     return firn_layer_norm(b->g, x, w, bias, (float) b->model->config.norm_eps);
@@ -334,7 +335,7 @@ firn_val firn_layer_norm_at(struct firn_build *b, const char *name, firn_val x)
 firn_val firn_rms_norm_at(struct firn_build *b, const char *name, firn_val x)
 {
     char path[MAX_PATH];
-    const struct firn_site site = norm_site(b, name, path, sizeof path);
+    const struct firn_site site = norm_site(b, name, x, path, sizeof path);
     const firn_val w = tensor_of(b, &site, "weight", firn_dims(site.n_in), NULL);
-    return firn_rms_norm(b->g, x, w, (float) b->model->config.norm_eps, 0);
+    return firn_rms_norm(b->g, x, w, (float) b->model->config.norm_eps, b->model->config.norm_offset);
 }

@@ -9,6 +9,8 @@
 
 struct firn_arch;
 
+enum { FIRN_MAX_LAYERS = 1024 };
+
 /* Names of fields are firn's; each architecture's table says which key of config.json fills them. */
 struct firn_config {
     int64_t width, n_layers, n_heads, n_kv_heads, head_dim, hidden, vocabulary;
@@ -24,6 +26,19 @@ struct firn_config {
     json_t *rope_scaling, *rope_parameters; /* as they stand in the file; `rope` is what they say */
     struct firn_rope rope;
     json_t *eos;         /* eos_token_id: a number or a list */
+
+    /* Decoders. Keys whose absence and null differ are trees; what follows them is made by finish. */
+    json_t *sliding_window, *layer_types, *attention_cap, *final_cap;
+    int64_t max_window_layers, window_pattern;
+    double query_scalar, local_theta;
+    bool use_window;
+    int64_t window;      /* keys that a sliding layer sees, its own included; 0: all */
+    bool slides[FIRN_MAX_LAYERS];
+    struct firn_rope local_rope;     /* of sliding layers, where they have their own */
+    bool has_local_rope;
+    float embedding_scale;           /* factor of embedded tokens; 0: none */
+    float attention_softcap, final_softcap; /* 0: none */
+    float norm_offset;               /* RMS norms multiply by offset + w */
 };
 
 /* Words of hidden_act, in the order of enum firn_activation. */

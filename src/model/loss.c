@@ -28,6 +28,13 @@ static void place_output(struct firn_build *b, const char *name, firn_val x)
         firn_graph_place(b->g, x, firn_graph_leaf(b->g, FIRN_LEAF_OUTPUT, name, FIRN_F32, firn_val_shape(b->g, x)));
 }
 
+static firn_val cap(struct firn_build *b, firn_val logits, float softcap)
+{
+    if (softcap <= 0)
+        return logits;
+    return firn_scale(b->g, firn_activate(b->g, FIRN_TANH, firn_scale(b->g, logits, 1 / softcap)), softcap);
+}
+
 /* Of a language model: every row, or the picked ones. */
 static firn_val logits_of(struct firn_build *b, const struct firn_head *head)
 {
@@ -36,11 +43,16 @@ static firn_val logits_of(struct firn_build *b, const struct firn_head *head)
     const firn_val rows = picks ? firn_embed(b->g, x, firn_input(b, "pick", firn_dims(b->p->batch))) : x;
     if (firn_is_value(head->logits))
         return rows;
-    return firn_matmul(b->g, rows, head->w, firn_matmul_params(.trans_b = true, .bias = head->bias));
+    return cap(b, firn_matmul(b->g, rows, head->w, firn_matmul_params(.trans_b = true, .bias = head->bias)),
+               head->softcap);
 }
 
-void firn_build_outputs(struct firn_build *b, const struct firn_head *head)
+void firn_build_outputs(struct firn_build *b, const struct firn_head *given)
 {
+    struct firn_head capped = *given;
+    const struct firn_head *head = &capped;
+    if (firn_is_value(capped.logits))
+        capped.logits = cap(b, capped.logits, capped.softcap);
     const struct firn_build_params *p = b->p;
     const int64_t rows = p->task == FIRN_TASK_SEQ_CLS ? p->batch : firn_n_tokens(b);
     if (p->task == FIRN_TASK_EMBEDDING) {
@@ -56,7 +68,8 @@ void firn_build_outputs(struct firn_build *b, const struct firn_head *head)
         b->loss = class_loss(b, head->logits, rows);
     } else {
         const firn_val scale = firn_graph_leaf(b->g, FIRN_LEAF_INPUT, "scale", FIRN_F32, firn_dims(1));
-        const struct firn_linear_loss_params loss = { .bias = head->bias, .smoothing = p->smoothing };
+        const struct firn_linear_loss_params loss = { .bias = head->bias, .smoothing = p->smoothing,
+                                                      .softcap = head->softcap };
         b->loss = firn_linear_loss(b->g, head->h, head->w, firn_input(b, "labels", firn_dims(rows)), scale, &loss);
     }
     place_output(b, "loss", b->loss);

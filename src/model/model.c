@@ -169,7 +169,8 @@ static firn_status make_copy(struct firn_model *m, const struct firn_value *leaf
     if (t != NULL)
         firn_tensor_read_f32(t, 0, n, values);
     else
-        firn_rope_fill(values, leaf->shape.dim[0], leaf->shape.dim[1], &m->config.rope);
+        firn_rope_fill(values, leaf->shape.dim[0], leaf->shape.dim[1],
+                       strncmp(leaf->name, "rope.local.", 11) == 0 ? &m->config.local_rope : &m->config.rope);
     *data = values;
     return FIRN_OK;
 }

@@ -123,6 +123,7 @@ struct firn_head {
     firn_val logits;               /* classification; empty when the product below is given */
     firn_val h, w, bias;           /* logits = h wT + bias, for every token */
     firn_val pooled;               /* embedding task */
+    float softcap;                 /* logits -> cap tanh(logits / cap), also those above; 0: none */
 };
 
 /* A key of config.json whose value must be this one (or null, or absent): the code knows no other. */
@@ -260,7 +261,8 @@ firn_val firn_join_plain(struct firn_build *b, const struct firn_sublayer *s);
 firn_val firn_with_virtual(struct firn_build *b, firn_val x);
 firn_val firn_drop(struct firn_build *b, firn_val x, double p);
 firn_val firn_input(struct firn_build *b, const char *name, struct firn_shape shape);
-/* Self-attention over projected q, k, v; rotary positions when the configuration has them. */
+/* Self-attention over projected q, k, v; `rotary`: positions by rotation. Window, scale and softcap are the
+ * configuration's. */
 firn_val firn_self_attention(struct firn_build *b, firn_val q, firn_val k, firn_val v, bool causal, bool rotary);
 /* A trained tensor of a method: view of the flat leaf. */
 firn_val firn_trained(struct firn_build *b, const char *name, struct firn_shape shape, enum firn_init init,
@@ -270,7 +272,8 @@ firn_val firn_param_view(struct firn_build *b, const struct firn_param *p);
 /* The same for a matrix that files hold with its axes swapped; `shape` is that of the view. */
 firn_val firn_trained_transposed(struct firn_build *b, const char *name, struct firn_shape shape,
                                  enum firn_init init, double scale);
-/* The rotary table of this graph's length: a frozen leaf that firn_model_leaf computes. */
-firn_val firn_rope_leaf(struct firn_build *b);
+/* The rotary table of this graph's length: a frozen leaf that firn_model_leaf computes; `is_local`: of layers with
+ * sliding windows that have their own frequencies. */
+firn_val firn_rope_leaf(struct firn_build *b, bool is_local);
 
 #endif

@@ -75,12 +75,68 @@ static void both_spellings_of_rotary_settings_mean_the_same(void **state)
     }
 }
 
+#define DECODER(type)                                                                                                  \
+    "\"model_type\":\"" type "\",\"hidden_size\":12,\"num_hidden_layers\":4,\"num_attention_heads\":3,"                  \
+    "\"intermediate_size\":7,\"vocab_size\":11"
+
+static void windows_follow_layer_types_or_the_rule_of_the_model(void **state)
+{
+    (void) state;
+    static const struct { const char *text; int window; const char *slides; } all[] = {
+        { "{" DECODER("mistral") "}", 4096, "1111" },
+        { "{" DECODER("mistral") ",\"sliding_window\":null}", 0, "1111" },
+        { "{" DECODER("mistral") ",\"sliding_window\":3}", 3, "1111" },
+        { "{" DECODER("qwen2") ",\"sliding_window\":3,\"max_window_layers\":2}", 0, "0011" },
+        { "{" DECODER("qwen2") ",\"sliding_window\":3,\"max_window_layers\":2,\"use_sliding_window\":true}", 3, "0011" },
+        { "{" DECODER("qwen3") ",\"sliding_window\":3,\"use_sliding_window\":true}", 3, "0000" },
+        { "{" DECODER("gemma2") "}", 4096, "1010" },
+        { "{" DECODER("gemma2") ",\"sliding_window\":5,\"layer_types\":[\"full_attention\",\"sliding_attention\","
+          "\"sliding_attention\",\"full_attention\"]}", 5, "0110" },
+        { "{" DECODER("gemma3_text") ",\"sliding_window_pattern\":3}", 4096, "1101" },
+        { "{" DECODER("gemma3_text") "}", 4096, "1111" } };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        struct firn_config c;
+        const struct firn_arch *arch;
+        struct firn_error err;
+        expect_ok(load(all[i].text, &c, &arch, &err), &err);
+        assert_int_equal(c.window, all[i].window);
+        for (int k = 0; k < 4; k++)
+            assert_int_equal(c.slides[k], all[i].slides[k] == '1');
+        firn_config_free(&c, arch);
+    }
+}
+
+static void gemma_scales_caps_and_turns_by_layer(void **state)
+{
+    (void) state;
+    struct firn_config c;
+    const struct firn_arch *arch;
+    struct firn_error err;
+    expect_ok(load("{" DECODER("gemma2") ",\"final_logit_softcapping\":null,\"query_pre_attn_scalar\":16}", &c, &arch, &err),
+              &err);
+    assert_true(c.attention_softcap == 50 && c.final_softcap == 0 && c.norm_offset == 1);
+    assert_true(c.attention_scale == 0.25 && c.embedding_scale == 3.46410161513775f && !c.has_local_rope);
+    firn_config_free(&c, arch);
+    static const char *const spellings[] = {
+        "{" DECODER("gemma3_text") ",\"rope_theta\":5000,\"rope_local_base_freq\":70,\"rope_scaling\":{\"rope_type\":"
+        "\"linear\",\"factor\":8}}",
+        "{" DECODER("gemma3_text") ",\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"linear\",\"factor\":8,"
+        "\"rope_theta\":5000},\"sliding_attention\":{\"rope_type\":\"default\",\"rope_theta\":70}}}" };
+    for (int i = 0; i < 2; i++) {
+        expect_ok(load(spellings[i], &c, &arch, &err), &err);
+        assert_true(c.rope.kind == FIRN_ROPE_LINEAR && c.rope.theta == 5000 && c.rope.factor == 8);
+        assert_true(c.has_local_rope && c.local_rope.kind == FIRN_ROPE_DEFAULT && c.local_rope.theta == 70);
+        assert_true(c.attention_softcap == 0 && c.final_softcap == 0);
+        firn_config_free(&c, arch);
+    }
+}
+
 static void a_wrong_value_names_file_and_key(void **state)
 {
     (void) state;
     static const struct { const char *text; firn_status status; const char *word, *other; } bad[] = {
-        { "{}", FIRN_ERR_UNSUPPORTED, "model_type", "bert, llama" },
-        { "{\"model_type\":\"mamba\"}", FIRN_ERR_UNSUPPORTED, "bert, llama", "mamba" },
+        { "{}", FIRN_ERR_UNSUPPORTED, "model_type", "one of bert, " },
+        { "{\"model_type\":\"mamba\"}", FIRN_ERR_UNSUPPORTED, "one of bert, ", "mamba" },
         { "[1]", FIRN_ERR_UNSUPPORTED, "model_type", NULL },
         { "{\"model_type\":\"llama\"}", FIRN_ERR_FORMAT, "hidden_size", "missing" },
         { "{" LLAMA ",\"num_key_value_heads\":2}", FIRN_ERR_FORMAT, "num_key_value_heads", "divisor" },
@@ -96,6 +152,10 @@ static void a_wrong_value_names_file_and_key(void **state)
         { "{" LLAMA ",\"rope_parameters\":{\"rope_type\":\"llama3\",\"factor\":8,\"low_freq_factor\":4,\"high_freq_factor\":4}}",
           FIRN_ERR_FORMAT, "high_freq_factor", NULL },
         { "{" BERT ",\"position_embedding_type\":\"relative_key\"}", FIRN_ERR_UNSUPPORTED, "position_embedding_type", "relative_key" },
+        { "{" DECODER("mistral") ",\"sliding_window\":0}", FIRN_ERR_FORMAT, "sliding_window", "got 0" },
+        { "{" DECODER("gemma2") ",\"layer_types\":[\"full_attention\"]}", FIRN_ERR_FORMAT, "layer_types", "list of 4" },
+        { "{" DECODER("gemma2") ",\"final_logit_softcapping\":\"x\"}", FIRN_ERR_FORMAT, "final_logit_softcapping", NULL },
+        { "{" DECODER("qwen3") ",\"layer_types\":[1,2,3,4]}", FIRN_ERR_UNSUPPORTED, "layer_types[0]", NULL },
         { "{" BERT ",\"is_decoder\":true}", FIRN_ERR_UNSUPPORTED, "is_decoder", "true" },
         { "{\"model_type\":\"bert\",\"hidden_size\":-1}", FIRN_ERR_FORMAT, "hidden_size", "-1" },
         { "{\"model_type\":\"bert\",\"hidden_size\":1e300}", FIRN_ERR_FORMAT, "hidden_size", NULL },
@@ -115,6 +175,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(defaults_follow_from_other_keys, make, drop),
         cmocka_unit_test_setup_teardown(both_spellings_of_rotary_settings_mean_the_same, make, drop),
+        cmocka_unit_test_setup_teardown(windows_follow_layer_types_or_the_rule_of_the_model, make, drop),
+        cmocka_unit_test_setup_teardown(gemma_scales_caps_and_turns_by_layer, make, drop),
         cmocka_unit_test_setup_teardown(a_wrong_value_names_file_and_key, make, drop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -37,10 +37,11 @@ firn_val firn_join(struct firn_build *b, enum firn_sublayer_kind kind, firn_val 
                                                       : firn_join_plain(b, &s);
 }
 
-firn_val firn_rope_leaf(struct firn_build *b)
+firn_val firn_rope_leaf(struct firn_build *b, bool is_local)
 {
     const int64_t positions = b->n_prefix + b->n_virtual + b->p->length;
-    return firn_graph_leaf(b->g, FIRN_LEAF_WEIGHT, FIRN_STR("rope.%lld", (long long) positions), FIRN_F32,
+    return firn_graph_leaf(b->g, FIRN_LEAF_WEIGHT,
+                           FIRN_STR("rope.%s%lld", is_local ? "local." : "", (long long) positions), FIRN_F32,
                            firn_dims(positions, b->model->config.head_dim));
 }
 
@@ -56,8 +57,10 @@ firn_val firn_self_attention(struct firn_build *b, firn_val q, firn_val k, firn_
 {
     const struct firn_config *c = &b->model->config;
     const struct firn_method *method = firn_hooks(b);
+    const bool slides = b->layer >= 0 && b->layer < FIRN_MAX_LAYERS && c->window > 0 && c->slides[b->layer];
     if (rotary) {
-        const firn_val at = firn_input(b, "position_ids", firn_dims(firn_n_tokens(b))), table = firn_rope_leaf(b);
+        const firn_val at = firn_input(b, "position_ids", firn_dims(firn_n_tokens(b)));
+        const firn_val table = firn_rope_leaf(b, slides && c->has_local_rope);
         q = firn_rope(b->g, q, at, table, (int) c->n_heads);
         k = firn_rope(b->g, k, at, table, (int) c->n_kv_heads);
     }
@@ -68,6 +71,7 @@ firn_val firn_self_attention(struct firn_build *b, firn_val q, firn_val k, firn_
     return firn_attention(b->g, q, k, v,
                           firn_attention_params(.batch = (int) b->p->batch, .n_heads = (int) c->n_heads,
                               .n_kv_heads = (int) c->n_kv_heads, .scale = attention_scale(b), .causal = causal,
+                              .window = slides ? (int) c->window : 0, .softcap = c->attention_softcap,
                               .mask = firn_input(b, "attention_mask", firn_dims(b->p->batch, n_keys)),
                               .dropout = (float) drop, .rng = drop > 0 ? rng(b) : (firn_val){ 0 },
                               .stream = drop > 0 ? b->n_dropouts++ : 0));

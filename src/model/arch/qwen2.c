@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Qwen 2 and 2.5 (Yang et al. 2024): Llama with biases of q, k and v, and windows in upper layers on request. */
+#include "model/blocks/decoder.h"
+
+// clang-format off
+static const struct firn_option keys[] = {
+    FIRN_DECODER_KEYS,
+    FIRN_DECODER_POSITIONS("32768"),
+    FIRN_DECODER_HEAD_DIM("0"),
+    FIRN_DECODER_THETA("10000"),
+    FIRN_DECODER_TIED("false"),
+    FIRN_DECODER_ACTIVATION("hidden_act", "silu"),
+    FIRN_DECODER_WINDOW,
+    FIRN_DECODER_LAYER_TYPES,
+    { "use_sliding_window", .type = FIRN_OPTION_BOOL, .offset = FIRN_AT(use_window),        .fallback = "false" },
+    { "max_window_layers",  .type = FIRN_OPTION_INT,  .offset = FIRN_AT(max_window_layers), .fallback = "28" },
+    { NULL }
+};
+// clang-format on
+
+static bool is_upper(const struct firn_config *c, int64_t layer)
+{
+    return layer >= c->max_window_layers;
+}
+
+static firn_status finish(struct firn_config *c, const char *path, struct firn_error *err)
+{
+    firn_status status = firn_decoder_finish(c, path, err);
+    if (status == FIRN_OK)
+        status = firn_decoder_windows(c, 4096, is_upper, path, err);
+    if (!c->use_window)
+        c->window = 0;
+    return status ? status
+                  : firn_rope_read(&c->rope, c->rope_theta, c->rope_scaling, c->rope_parameters, c->max_positions,
+                                   path, err);
+}
+
+static firn_val layer(struct firn_build *b, firn_val x)
+{
+    return firn_decoder_layer(b, x, firn_decoder_params(.qkv_bias = true));
+}
+
+static firn_val body(struct firn_build *b)
+{
+    return firn_decoder_body(b, layer);
+}
+
+const struct firn_arch firn_arch_qwen2 = {
+    .name = "qwen2",
+    .model_type = "qwen2",
+    .prefix = "model",
+    .table = FIRN_DECODER_TABLE,
+    .keys = keys,
+    .only = firn_decoder_only,
+    .targets = firn_decoder_targets,
+    .pools_last = true,
+    .finish = finish,
+    .body = body,
+    .head = FIRN_DECODER_HEADS,
+    .class_name = FIRN_DECODER_CLASSES("Qwen2", ""),
+};
