@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// dbias[head, i, j] = sum over the batch of p (f dy v - delta), p = exp(s - lse); a lane an element
-// Q, Dy [B Tq, H D]; K, V [B Tk, Hkv D]; Stats [B, H, Tq]: (lse, delta); Mask [B, Tk]; Bias, Dbias [H, Tq, Tk]
+// dbias[head, i, j] = sum over the batch of p (f dy v - delta), p = exp(s - lse); a lane an element; by
+// distance: dbias[j - i + Tq - 1, head], summed over i too
+// Q, Dy [B Tq, H D]; K, V [B Tk, Hkv D]; Stats [B, H, Tq]: (lse, delta); Mask [B, Tk]; Bias, Dbias as attention.glsl has it
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #define MASK 5
@@ -20,9 +21,20 @@ void main()
     const uint e = GROUP * 64u + gl_LocalInvocationID.x;
     if (e >= n_groups) // elements, here
         return;
-    const uint j = e % tk, i = e / tk % tq, head = e / tk / tq, kv_head = head / (h / hkv);
+    uint j = e % tk, i = e / tk % tq, head = e / tk / tq, n_pairs = 1u;
+    if (BY_DISTANCE) { // from the first query that has a key at this distance on
+        const uint d = e / h; // j - i + Tq - 1
+        head = e % h;
+        i = d < tq ? tq - 1u - d : 0u;
+        j = d < tq ? 0u : d - (tq - 1u);
+        n_pairs = min(tq - i, tk - j);
+    }
+    const uint kv_head = head / (h / hkv), i0 = i, j0 = j;
     float sum = 0.0;
-    for (uint b = 0u; b < BATCH; b++) {
+    for (uint x = 0u; x < n_pairs * BATCH; x++) {
+        const uint b = x / n_pairs;
+        i = i0 + x % n_pairs;
+        j = j0 + x % n_pairs;
         const uint mine = q_at(b, head, i), other = k_at(b, kv_head, j), row = (b * h + head) * tq + i;
         float s = 0.0, dp = 0.0, slope;
         for (uint c = 0u; c < D; c++) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // dk = scale sum of p (f dy v - delta) softcap' q and dv = sum of p f dy over the queries of all heads that share a key
 // head, p = exp(s - lse); a lane owns ROWS keys of a key head
-// Q, Dy [B Tq, H D]; K, V, Dk, Dv [B Tk, Hkv D]; Stats [B, H, Tq]: (lse, delta); Mask [B, Tk]; Bias [H, Tq, Tk]
+// Q, Dy [B Tq, H D]; K, V, Dk, Dv [B Tk, Hkv D]; Stats [B, H, Tq]: (lse, delta); Mask [B, Tk]; Bias as attention.glsl has it
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #define MASK 5

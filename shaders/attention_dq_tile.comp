@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // dq = scale sum over keys of p (f dy v - delta) softcap' k, p = exp(s - lse); 128 lanes take 32 queries of a head
 // against 32 keys at a time in shared memory
-// Q, Dy, Dq [B Tq, H D]; K, V [B Tk, Hkv D]; Stats [B, H, Tq]: (lse, delta); Mask [B, Tk]; Bias [H, Tq, Tk]
+// Q, Dy, Dq [B Tq, H D]; K, V [B Tk, Hkv D]; Stats [B, H, Tq]: (lse, delta); Mask [B, Tk]; Bias as attention.glsl has it
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #define MASK 5

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // y = softmax(softcap(scale q k) + bias) v and its log-sum-exp, by online softmax; 128 lanes take 32 queries of a head
 // against 32 keys at a time in shared memory
-// Q, Y [B Tq, H D]; K, V [B Tk, Hkv D]; Mask [B, Tk]; Bias [H, Tq, Tk]; Lse [B, H, Tq]
+// Q, Y [B Tq, H D]; K, V [B Tk, Hkv D]; Mask [B, Tk]; Bias as attention.glsl has it; Lse [B, H, Tq]
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #define MASK 3

@@ -91,7 +91,8 @@ struct firn_attention_params {
     int window;       // with causal: and j > i + Tk - Tq - window; 0: no limit
     float softcap;    // s -> cap tanh(s / cap); 0: none (Gemma 2)
     firn_val mask;    // [B, Tk] i32, 0 hides a key from all; empty: none
-    firn_val bias;    // [H, Tq, Tk] f32 added to the scores (T5); empty: none
+    firn_val bias;    // [H, Tq, Tk] f32 added to the scores, or by distance [Tq + Tk - 1, H]: row j - i + Tq - 1 holds
+                      // for query i and key j (T5; linear in memory); empty: none
     float dropout;    // probability of zeroing an attention probability
     firn_val rng;     // [4] i32: seed low, seed high, step, micro-batch; needed with dropout
     uint32_t stream;  // of the random numbers

@@ -8,8 +8,9 @@ const bool HAS_BIAS = (OPTIONS & 2u) != 0u;
 const bool HAS_DROPOUT = (OPTIONS & 4u) != 0u;
 const bool HAS_SOFTCAP = (OPTIONS & 8u) != 0u;
 const bool IS_CAUSAL = (OPTIONS & 16u) != 0u;
+const bool BY_DISTANCE = (OPTIONS & 32u) != 0u; // of the bias
 layout(binding = MASK) readonly buffer Mask { int mask[]; };   // [B, Tk]
-layout(binding = BIAS) readonly buffer Bias { float bias[]; }; // [H, Tq, Tk]
+layout(binding = BIAS) readonly buffer Bias { float bias[]; }; // [H, Tq, Tk], or by distance [Tq + Tk - 1, H]
 layout(binding = RNG) readonly buffer Rng { ivec4 rng; };
 layout(push_constant) uniform Push
 {
@@ -73,8 +74,10 @@ float finish(float s, uint head, uint i, uint j, out float slope)
         s = softcap * (t < 0.0 ? -a : a);
         slope = 1.0 - a * a;
     }
-    if (HAS_BIAS)
-        s += bias[(head * tq + min(i, tq - 1u)) * tk + min(j, tk - 1u)];
+    if (HAS_BIAS) {
+        const uint row = min(i, tq - 1u), col = min(j, tk - 1u);
+        s += bias[BY_DISTANCE ? (col + tq - 1u - row) * h + head : (head * tq + row) * tk + col];
+    }
     return s;
 }
 // The dropout factor of a pair: element row * Tk + j, row = (b H + head) Tq + i.

@@ -47,6 +47,11 @@ int64_t firn_n_tokens(const struct firn_build *b)
     return b->p->batch * (b->n_virtual + b->p->length);
 }
 
+int64_t firn_n_outputs(const struct firn_build *b)
+{
+    return b->p->task == FIRN_TASK_SEQ2SEQ_LM ? b->p->batch * b->p->target : firn_n_tokens(b);
+}
+
 static const char *join(const struct firn_build *b, const char *name, char *text, size_t size)
 {
     snprintf(text, size, "%s%s%s", b->scope.path, b->scope.path[0] != '\0' && name[0] != '\0' ? "." : "", name);
@@ -304,6 +309,33 @@ firn_val firn_embedding(struct firn_build *b, const char *name, int64_t rows, in
     firn_graph_push(b->g, name);
     site.weight = tensor_of(b, &site, "weight", firn_dims(rows, width), NULL);
     firn_val y = firn_embed(b->g, site.weight, ids);
+    if (is_target(b, &site) && method->embed != NULL)
+        y = method->embed(b->adapter->settings, b, &site, ids, y);
+    firn_graph_pop(b->g);
+    return y;
+}
+
+firn_val firn_table_at(struct firn_build *b, const char *path, int64_t rows, int64_t width)
+{
+    const struct firn_site site = { .kind = FIRN_SITE_EMBEDDING, .path = path, .n_in = rows, .n_out = width,
+                                    .task = b->p->task };
+    const struct firn_method *method = b->adapter->method;
+    if (is_target(b, &site) || (method != NULL && method->copies != NULL && method->copies(b->adapter->settings, &site)))
+        firn_graph_fail(b->g, "%s: is shared by several modules, which %s cannot wrap or copy as one", path, method->name);
+    return tensor_of(b, &site, "weight", firn_dims(rows, width), NULL);
+}
+
+firn_val firn_lookup(struct firn_build *b, const char *name, firn_val table, firn_val ids)
+{
+    char path[MAX_PATH];
+    const struct firn_shape shape = firn_val_shape(b->g, table);
+    const struct firn_method *method = b->adapter->method;
+    struct firn_site site = { .kind = FIRN_SITE_EMBEDDING, .path = join(b, name, path, sizeof path),
+                              .n_in = shape.dim[0], .n_out = shape.dim[1], .weight = table, .task = b->p->task };
+    if (method != NULL && method->copies != NULL && method->copies(b->adapter->settings, &site))
+        firn_graph_fail(b->g, "%s: reads a shared table, which %s cannot copy", path, method->name);
+    firn_graph_push(b->g, name);
+    firn_val y = firn_embed(b->g, table, ids);
     if (is_target(b, &site) && method->embed != NULL)
         y = method->embed(b->adapter->settings, b, &site, ids, y);
     firn_graph_pop(b->g);

@@ -17,6 +17,8 @@ struct firn_config {
     int64_t max_positions, token_types;
     int64_t first_position; /* of a text; RoBERTa: pad_id + 1, and padding does not count */
     int64_t pad_id, bos_id, eos_id; /* -1: none */
+    int64_t n_decoder_layers, decoder_start_id; /* encoder-decoders; n_layers is the encoder's */
+    int64_t n_buckets, max_distance; /* of a relative position bias */
     double norm_eps, init_range, rope_theta;
     double hidden_dropout, attention_dropout, embedding_dropout, classifier_dropout; /* classifier: -1 = hidden's */
     bool tie_embeddings, attention_bias, mlp_bias;
@@ -25,6 +27,10 @@ struct firn_config {
     int activation;      /* enum firn_activation */
     json_t *rope_scaling, *rope_parameters; /* as they stand in the file; `rope` is what they say */
     struct firn_rope rope;
+    char *feed_forward;  /* T5: "relu", "gated-gelu"; `activation` and is_gated are what it says */
+    bool is_gated;
+    json_t *scale_outputs; /* T5: null when absent; scales_outputs is what holds */
+    bool scales_outputs;
     json_t *eos;         /* eos_token_id: a number or a list */
 
     /* Decoders. Keys whose absence and null differ are trees; what follows them is made by finish. */

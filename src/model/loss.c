@@ -54,7 +54,7 @@ void firn_build_outputs(struct firn_build *b, const struct firn_head *given)
     if (firn_is_value(capped.logits))
         capped.logits = cap(b, capped.logits, capped.softcap);
     const struct firn_build_params *p = b->p;
-    const int64_t rows = p->task == FIRN_TASK_SEQ_CLS ? p->batch : firn_n_tokens(b);
+    const int64_t rows = p->task == FIRN_TASK_SEQ_CLS ? p->batch : firn_n_outputs(b);
     if (p->task == FIRN_TASK_EMBEDDING) {
         place_output(b, "hidden", head->h);
         place_output(b, "pooled", head->pooled);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Opens a model directory, builds its graph for a task, and loads the frozen weights that the graph asks for. */
+#include "model/bucket_table.h"
 #include "model/loss.h"
 
 #include "base/file.h"
@@ -86,6 +87,10 @@ static firn_status check(const struct firn_model *m, const struct firn_build_par
         return firn_fail(err, FIRN_ERR_SHAPE, .file = m->directory, .key = "max_position_embeddings",
                          .expected = FIRN_STR("1 to %lld tokens", (long long) limit),
                          .got = FIRN_STR("%lld", (long long) p->length));
+    if ((p->task == FIRN_TASK_SEQ2SEQ_LM) != (p->target > 0) || p->target > limit)
+        return firn_fail(err, FIRN_ERR_SHAPE, .file = m->directory, .key = "target tokens",
+                         .expected = p->task == FIRN_TASK_SEQ2SEQ_LM ? "at least one" : "none but for seq2seq_lm",
+                         .got = FIRN_STR("%lld", (long long) p->target));
     return FIRN_OK;
 }
 
@@ -129,6 +134,7 @@ firn_status firn_model_collect(struct firn_model *m, struct firn_adapter *adapte
     struct firn_graph *g = firn_graph_create();
     struct firn_build b;
     small.batch = small.length = 1;
+    small.target = p->task == FIRN_TASK_SEQ2SEQ_LM;
     small.has_loss = false;
     if (g == NULL)
         return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a graph");
@@ -153,7 +159,16 @@ int64_t firn_model_total(const struct firn_counts *counts, const struct firn_par
     return counts->base + added + counts->head_copies;
 }
 
-/* Host bytes that are made once and kept with the weights: 16-bit vectors as f32, rotary tables. */
+/* "buckets.causal.5.9": for 5 queries and 9 keys. */
+static void fill_buckets(const struct firn_model *m, const struct firn_value *leaf, int32_t *ids)
+{
+    const struct firn_buckets b = { strstr(leaf->name, ".causal.") != NULL, m->config.n_buckets,
+                                    m->config.max_distance };
+    const int64_t n_keys = strtoll(strrchr(leaf->name, '.') + 1, NULL, 10);
+    firn_buckets_fill(&b, leaf->shape.dim[0] + 1 - n_keys, n_keys, ids);
+}
+
+/* Host bytes that are made once and kept with the weights: 16-bit vectors as f32, rotary tables, buckets. */
 static firn_status make_copy(struct firn_model *m, const struct firn_value *leaf, const struct firn_tensor *t,
                              const void **data, struct firn_error *err)
 {
@@ -168,6 +183,8 @@ static firn_status make_copy(struct firn_model *m, const struct firn_value *leaf
     }
     if (t != NULL)
         firn_tensor_read_f32(t, 0, n, values);
+    else if (leaf->dtype == FIRN_I32)
+        fill_buckets(m, leaf, (int32_t *) values); /* as large as floats */
     else
         firn_rope_fill(values, leaf->shape.dim[0], leaf->shape.dim[1],
                        strncmp(leaf->name, "rope.local.", 11) == 0 ? &m->config.local_rope : &m->config.rope);
@@ -178,10 +195,10 @@ static firn_status make_copy(struct firn_model *m, const struct firn_value *leaf
 firn_status firn_model_leaf(struct firn_model *m, const struct firn_value *leaf, const void **data,
                             struct firn_error *err)
 {
-    const bool is_rope = strncmp(leaf->name, "rope.", 5) == 0;
+    const bool is_made = strncmp(leaf->name, "rope.", 5) == 0 || strncmp(leaf->name, "buckets.", 8) == 0;
     const struct firn_tensor *t =
-        is_rope ? NULL : firn_weights_find(&m->weights, m->arch->prefix, leaf->name, NULL);
-    if (!is_rope && t == NULL)
+        is_made ? NULL : firn_weights_find(&m->weights, m->arch->prefix, leaf->name, NULL);
+    if (!is_made && t == NULL)
         return firn_fail(err, FIRN_ERR_FORMAT, .file = m->directory, .key = leaf->name, .what = "no such tensor");
     const firn_status status = t != NULL ? firn_weights_fill(&m->weights, t, err) : FIRN_OK;
     if (status)

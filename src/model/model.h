@@ -91,11 +91,12 @@ struct firn_method {
     firn_val (*linear_input)(const void *settings, struct firn_build *b, const struct firn_site *s, firn_val x);
     firn_val (*linear)(const void *settings, struct firn_build *b, const struct firn_site *s, firn_val x, firn_val y);
     firn_val (*embed)(const void *settings, struct firn_build *b, const struct firn_site *s, firn_val ids, firn_val y);
-    /* Of every layer: keys and values before attention (prefixes), and the end of a sub-layer (bottlenecks): the
-     * hook then emits the sum and the norm itself. */
+    /* Of every layer: keys and values before attention (prefixes; of an encoder-decoder the decoder's self-attention
+     * only, and `layer` is its layer), and the end of a sub-layer (bottlenecks): the hook then emits the sum and the
+     * norm itself. */
     void (*kv)(const void *settings, struct firn_build *b, int64_t layer, firn_val *k, firn_val *v);
     firn_val (*sublayer)(const void *settings, struct firn_build *b, const struct firn_sublayer *s);
-    /* Embedded tokens [B T, C] -> [B (virtual + T), C] (prompts). */
+    /* Embedded tokens [B T, C] -> [B (virtual + T), C] (prompts; of an encoder-decoder the encoder's). */
     firn_val (*input)(const void *settings, struct firn_build *b, firn_val x);
 
     /* Adds the method's update to w [shape], the tensor `part` of the module `path`, in place; w NULL: only tells whether
@@ -170,6 +171,7 @@ void firn_model_close(struct firn_model *m);
 
 struct firn_build_params {
     int64_t batch, length;         /* B rows of T tokens */
+    int64_t target;                /* seq2seq_lm: tokens that the decoder reads; `length` is the encoder's */
     enum firn_task task;
     enum firn_problem problem;
     int64_t n_labels;              /* classification */
@@ -184,7 +186,9 @@ struct firn_build_params {
 /* The inputs that a graph may have, all written by whoever runs it:
  *   input_ids, token_type_ids, position_ids [B T] i32; attention_mask [B, T] i32; pick [B] i32: row of the pooled token
  *   (BERT b T; Llama b T + the last position that is no padding);
- *   labels i32: [B] for sequence classification, else [B T], shifted already for causal_lm, -100 = not counted;
+ *   decoder_input_ids [B target] i32: seq2seq_lm, where the rows of `pick` are the decoder's;
+ *   labels i32: [B] for sequence classification, [B target] for seq2seq_lm, else [B T], shifted already for causal_lm,
+ *   -100 = not counted;
  *   targets [B, classes] f32: regression and multi-label; scale [1] f32: what each row's loss is multiplied with:
  *   1 / counted rows, or with targets 1 / (B classes);
  *   rng [4] i32: seed low, seed high, step, micro-batch (dropout).
@@ -240,6 +244,8 @@ void firn_pop_layer(struct firn_build *b);
 const struct firn_method *firn_hooks(const struct firn_build *b);
 /* Rows of activations: B (virtual + T). */
 int64_t firn_n_tokens(const struct firn_build *b);
+/* Rows that the head sees: those, or the decoder's B target. */
+int64_t firn_n_outputs(const struct firn_build *b);
 /* A base tensor at scope.name: frozen leaf, or a view of the trained parameters. */
 firn_val firn_weight(struct firn_build *b, const char *name, struct firn_shape shape);
 /* The same for a full path ("cls.predictions.bias"). */
@@ -251,6 +257,10 @@ struct firn_head firn_output_layer(struct firn_build *b, const char *path, const
                                    int64_t n_out, const char *bias);
 /* Rows of the table `name` [rows, width] for the input `ids`, wrapped by the method. */
 firn_val firn_embedding(struct firn_build *b, const char *name, int64_t rows, int64_t width, firn_val ids);
+/* A table [rows, width] that several modules read, at the module `path` that the class has for it; and the lookup of the
+ * module `name` in it, wrapped by the method. */
+firn_val firn_table_at(struct firn_build *b, const char *path, int64_t rows, int64_t width);
+firn_val firn_lookup(struct firn_build *b, const char *name, firn_val table, firn_val ids);
 firn_val firn_layer_norm_at(struct firn_build *b, const char *name, firn_val x);
 firn_val firn_rms_norm_at(struct firn_build *b, const char *name, firn_val x);
 /* x + f, then the layer norm `norm` (NULL: none), unless the method has its own way. */
@@ -272,6 +282,10 @@ firn_val firn_param_view(struct firn_build *b, const struct firn_param *p);
 /* The same for a matrix that files hold with its axes swapped; `shape` is that of the view. */
 firn_val firn_trained_transposed(struct firn_build *b, const char *name, struct firn_shape shape,
                                  enum firn_init init, double scale);
+/* The random state of dropout. */
+firn_val firn_rng(struct firn_build *b);
+/* Rows of a relative position table by distance [n_queries + n_keys - 1]: a frozen leaf that firn_model_leaf computes. */
+firn_val firn_bucket_leaf(struct firn_build *b, bool is_causal, int64_t n_queries, int64_t n_keys);
 /* The rotary table of this graph's length: a frozen leaf that firn_model_leaf computes; `is_local`: of layers with
  * sliding windows that have their own frequencies. */
 firn_val firn_rope_leaf(struct firn_build *b, bool is_local);

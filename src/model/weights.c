@@ -235,10 +235,22 @@ static const struct firn_tensor *find_prefixed(const struct firn_weights *w, con
     return t != NULL ? t : find_exact(w, FIRN_STR("%s.%s", prefix, path), file);
 }
 
+/* T5's one table has four names; files hold any of them. */
+static const struct firn_tensor *find_shared(const struct firn_weights *w, const char **file)
+{
+    static const char *const names[] = { "encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight" };
+    const struct firn_tensor *t = NULL;
+    for (int i = 0; i < 3 && t == NULL; i++)
+        t = find_exact(w, names[i], file);
+    return t;
+}
+
 const struct firn_tensor *firn_weights_find(const struct firn_weights *w, const char *prefix, const char *path,
                                             const char **file)
 {
     const struct firn_tensor *t = find_prefixed(w, prefix, path, file);
+    if (t == NULL && strcmp(path, "shared.weight") == 0)
+        return find_shared(w, file);
     static const struct { const char *now, *before; } old[] = { { "LayerNorm.weight", "LayerNorm.gamma" },
                                                                 { "LayerNorm.bias", "LayerNorm.beta" } };
     const size_t n = strlen(path);

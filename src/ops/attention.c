@@ -38,8 +38,10 @@ static bool extras_fit(struct firn_infer *s, int mask, int bias, int rng)
     const struct firn_attention_attrs *a = s->attrs;
     const int64_t tq = s->in[FIRN_ATT_Q].shape.dim[0] / a->batch;
     const int64_t tk = s->in[FIRN_ATT_K].shape.dim[0] / a->batch;
+    const bool by_distance = s->in[bias].shape.rank == 2 && tq + tk > 0;
     const struct firn_shape want_mask = firn_dims(a->batch, tk),
-                            want_bias = firn_dims(a->n_heads, tq, tk);
+                            want_bias = by_distance ? firn_dims(tq + tk - 1, a->n_heads)
+                                                    : firn_dims(a->n_heads, tq, tk);
     if (firn_has(&s->in[mask]) && !firn_shape_eq(&s->in[mask].shape, &want_mask))
         return firn_infer_fail(s, "the mask is %s, not %s", FIRN_SHAPE_STR(&s->in[mask].shape),
                                FIRN_SHAPE_STR(&want_mask));
@@ -110,8 +112,10 @@ static bool dbias_shape(struct firn_infer *s)
         return false;
     const struct firn_attention_attrs *a = s->attrs;
     s->out[0].dtype = s->in[FIRN_ATT_Q].dtype;
-    s->out[0].shape = firn_dims(a->n_heads, s->in[FIRN_ATT_Q].shape.dim[0] / a->batch,
-                                s->in[FIRN_ATT_K].shape.dim[0] / a->batch);
+    s->out[0].shape = s->in[FIRN_ATT_BIAS_B].shape;
+    if (s->in[FIRN_ATT_BIAS_B].dtype == FIRN_NONE)
+        s->out[0].shape = firn_dims(a->n_heads, s->in[FIRN_ATT_Q].shape.dim[0] / a->batch,
+                                    s->in[FIRN_ATT_K].shape.dim[0] / a->batch);
     return true;
 }
 

@@ -54,6 +54,26 @@ struct firn_attention_sizes {
     int64_t window; /* and none at or before i + ahead - window; huge where there is no limit */
 };
 
+/* Where the bias of head h, query i and key j stands: [H, Tq, Tk], or by distance [Tq + Tk - 1, H],
+ * whose row j - i + Tq - 1 holds for every pair at that distance. */
+struct firn_attention_bias {
+    int64_t start, h, i, j; /* first element, and steps */
+};
+
+static inline struct firn_attention_bias
+firn_attention_bias(const struct firn_attention_sizes *s, const struct firn_tensor *bias)
+{
+    return bias->shape.rank == 2
+               ? (struct firn_attention_bias){ (s->tq - 1) * s->h, 1, -s->h, s->h }
+               : (struct firn_attention_bias){ 0, s->tq * s->tk, s->tk, 1 };
+}
+
+static inline int64_t firn_bias_at(const struct firn_attention_bias *a, int64_t h, int64_t i,
+                                   int64_t j)
+{
+    return a->start + h * a->h + i * a->i + j * a->j;
+}
+
 static inline struct firn_attention_sizes firn_attention_sizes(const struct firn_call *call)
 {
     const struct firn_attention_attrs *a = call->attrs;
@@ -117,10 +137,10 @@ extern const struct firn_kernel firn_attention_kernels[], firn_attention_stats_k
 
 /* attention_cases.c; a backward op runs the forward cases with dy and stats of its own */
 enum {
-    FIRN_ATT_CASES = 22,
+    FIRN_ATT_CASES = 25,
     FIRN_ATT_STATS_CASES = 4,
-    FIRN_ATT_CASES_B = 21,
-    FIRN_ATT_DBIAS_CASES = 5
+    FIRN_ATT_CASES_B = 24,
+    FIRN_ATT_DBIAS_CASES = 9
 };
 extern const struct firn_case firn_attention_cases[], firn_attention_stats_cases[],
     firn_attention_cases_b[], firn_attention_dbias_cases[];

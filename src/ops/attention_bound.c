@@ -25,7 +25,7 @@ static double weight(const struct view *w, int64_t b, int64_t h, int64_t i, int6
 static double score_error(const struct view *w, int64_t b, int64_t h, int64_t i, int64_t j,
                           double s)
 {
-    const double bias = w->bias != NULL ? fabs(w->bias[(h * w->n.tq + i) * w->n.tk + j]) : 0;
+    const double bias = w->bias != NULL ? fabs(w->bias[firn_bias_at(&w->bias_at, h, i, j)]) : 0;
     const double cap = (double) w->attrs->softcap;
     return u * ((double) (w->n.d + 8) * weight(w, b, h, i, j) + 16 * cap + 3 * (fabs(s) + bias));
 }
@@ -174,11 +174,13 @@ void firn_attention_dbias_bound(const struct firn_call *call, int out, double *b
     struct view w;
     view_open(&w, call, true);
     memset(bound, 0, sizeof *bound * (size_t) firn_count(&call->out[out]));
+    const struct firn_attention_bias at = firn_attention_bias(&w.n, &call->out[0]);
+    const int64_t terms = w.n.b * (call->out[0].shape.rank == 2 ? w.n.tq : 1);
     for (int64_t row = 0; row < w.n.b * w.n.h * w.n.tq; row++)
         for (int64_t j = 0; j < w.n.tk; j++) {
             const int64_t b = row / w.n.tq / w.n.h, h = row / w.n.tq % w.n.h, i = row % w.n.tq;
             if (sees(&w, b, i, j))
-                bound[(h * w.n.tq + i) * w.n.tk + j] += pair_error(&w, b, h, i, j, w.n.b).ds;
+                bound[firn_bias_at(&at, h, i, j)] += pair_error(&w, b, h, i, j, terms).ds;
         }
     view_close(&w);
 }

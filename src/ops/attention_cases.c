@@ -4,7 +4,7 @@
 #include "ops/attention.h"
 
 /* clang-format off */
-/* B, H, Hkv, Tq, Tk, D, mask, bias, dropout, gradients checked, other attributes */
+/* B, H, Hkv, Tq, Tk, D, mask, bias (2: by distance), dropout, gradients checked, other attributes */
 #define SMALL(X)                                                                                  \
     X(1, 1, 1,  1,  1,   1, 0, 0, 0.0f,    false, .causal = 0)                                    \
     X(2, 3, 3,  5,  5,   7, 1, 0, 0.0f,    false, .causal = 0)                                    \
@@ -23,22 +23,28 @@
     X(1, 2, 1,  9, 11, 256, 0, 0, 0.0f,    true,  .causal = 1)                                    \
     X(1, 3, 1, 70, 75,  16, 0, 0, 0.0f,    true,  .causal = 1, .window = 8)                       \
     X(2, 1, 1, 65, 67,  33, 1, 0, 0.1f,    true,  .stream = 0xffffffffu)                          \
-    X(1, 4, 2, 37, 37,  36, 1, 1, 0.25f,   true,  .causal = 1, .softcap = 3.0f)
+    X(1, 4, 2, 37, 37,  36, 1, 1, 0.25f,   true,  .causal = 1, .softcap = 3.0f)                  \
+    X(2, 3, 3,  5,  4,   3, 1, 2, 0.0f,    false, .causal = 0)                                    \
+    X(2, 2, 1,  4,  7,   5, 0, 2, 0.3f,    false, .causal = 1)                                    \
+    X(1, 3, 3, 70, 75,  32, 1, 2, 0.0f,    true,  .causal = 0)
 
 #define DIMS_IF(has, rank, ...) { (has) ? (rank) : 0, { __VA_ARGS__ } }
+#define BIAS_DIMS(BIAS, H, TQ, TK)                                                                \
+    { (BIAS) == 1 ? 3 : (BIAS) == 2 ? 2 : 0,                                                      \
+      { (BIAS) == 2 ? (TQ) + (TK) - 1 : (H), (BIAS) == 2 ? (H) : (TQ), (BIAS) == 2 ? 0 : (TK) } }
 #define ATTRS(B, H, HKV, D, P, ...)                                                               \
     &(const struct firn_attention_attrs){ .batch = B, .n_heads = H, .n_kv_heads = HKV,            \
                                           .scale = (D) < 4 ? 1.0f : (D) < 40 ? 0.3f : 0.1f,       \
                                           .dropout = P, __VA_ARGS__ }
 #define FORWARD(B, H, HKV, TQ, TK, D, MASK, BIAS, P, NO_GRAD, ...)                                \
     { .in = { FIRN_DIMS(B * TQ, H * D), FIRN_DIMS(B * TK, HKV * D), FIRN_DIMS(B * TK, HKV * D),   \
-              DIMS_IF(MASK, 2, B, TK), DIMS_IF(BIAS, 3, H, TQ, TK), DIMS_IF((P) > 0, 1, 4) },     \
+              DIMS_IF(MASK, 2, B, TK), BIAS_DIMS(BIAS, H, TQ, TK), DIMS_IF((P) > 0, 1, 4) },     \
       .attrs = ATTRS(B, H, HKV, D, P, __VA_ARGS__),                                               \
       .below = { [FIRN_ATT_RNG] = 1 << 30 }, .no_grad = NO_GRAD },
 #define BACKWARD(B, H, HKV, TQ, TK, D, MASK, BIAS, P, NO_GRAD, ...)                               \
     { .in = { FIRN_DIMS(B * TQ, H * D), FIRN_DIMS(B * TK, HKV * D), FIRN_DIMS(B * TK, HKV * D),   \
               FIRN_DIMS(B * TQ, H * D), FIRN_DIMS(B * H * TQ, 2),                                 \
-              DIMS_IF(MASK, 2, B, TK), DIMS_IF(BIAS, 3, H, TQ, TK), DIMS_IF((P) > 0, 1, 4) },     \
+              DIMS_IF(MASK, 2, B, TK), BIAS_DIMS(BIAS, H, TQ, TK), DIMS_IF((P) > 0, 1, 4) },     \
       .attrs = ATTRS(B, H, HKV, D, P, __VA_ARGS__),                                               \
       .below = { [FIRN_ATT_RNG_B] = 1 << 30 } },
 
@@ -66,6 +72,10 @@ const struct firn_case firn_attention_dbias_cases[] = {
     BACKWARD(3, 2, 1,  6,  7,  5, 1, 1, 0.3f, true, .causal = 1, .softcap = 1.5f)
     BACKWARD(2, 2, 2, 37, 70, 64, 1, 1, 0.0f, true, .causal = 0)
     BACKWARD(2, 2, 2,  4,  0,  3, 0, 1, 0.0f, true, .causal = 0)
+    BACKWARD(1, 1, 1,  1,  1,  1, 0, 2, 0.0f, true, .causal = 0)
+    BACKWARD(2, 3, 3,  5,  7,  2, 0, 2, 0.0f, true, .causal = 0)
+    BACKWARD(3, 2, 1,  9,  6,  5, 1, 2, 0.3f, true, .causal = 1, .softcap = 1.5f)
+    BACKWARD(2, 2, 2, 37, 70, 64, 1, 2, 0.0f, true, .causal = 0)
 };
 
 #define STATS(B, H, TQ, D)                                                                        \

@@ -21,6 +21,7 @@ void attention_job_start(struct attention_job *job, const struct firn_call *call
         .bias = firn_has(&call->in[bias]) ? firn_f32(&call->in[bias]) : NULL,
         .scratch = call->scratch,
     };
+    job->bias_at = firn_attention_bias(&job->n, &call->in[bias]);
     job->drops = job->attrs->dropout > 0;
     if (job->drops)
         job->draw =
@@ -48,9 +49,7 @@ LANES_INLINE void forward_block(const struct attention_job *job, struct panel *p
     lanes_product(rows, k, stride, 1, n->d, panel->q, s, false);
     if (job->attrs->softcap > 0)
         lanes_softcap(s, NULL, rows * LANES, job->attrs->softcap);
-    for (int64_t l = 0; l < count && job->bias != NULL; l++)
-        for (int64_t r = 0; r < rows; r++)
-            s[r * LANES + l] += job->bias[(h * n->tq + i0 + l) * n->tk + j0 + r];
+    job_bias(job, h, i0, j0, rows, count, false, s);
     for (int64_t r = 0; r < rows && job->mask != NULL; r++)
         if (job->mask[b * n->tk + j0 + r] == 0)
             lanes_hide(s + r * LANES, 0, 0, -INFINITY);

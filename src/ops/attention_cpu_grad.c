@@ -84,9 +84,7 @@ LANES_INLINE void query_block(const struct attention_job *job, const struct grad
     lanes_product(rows, firn_f32(&job->call->in[FIRN_ATT_V]) + at, stride, 1, n->d, dy, ds, false);
     if (cap > 0)
         lanes_softcap(p, space->slope, rows * LANES, cap);
-    for (int64_t l = 0; l < count && job->bias != NULL; l++)
-        for (int64_t r = 0; r < rows; r++)
-            p[r * LANES + l] += job->bias[(h * n->tq + i0 + l) * n->tk + j0 + r];
+    job_bias(job, h, i0, j0, rows, count, false, p);
     for (int64_t r = 0; r < rows && job->mask != NULL; r++)
         if (job->mask[b * n->tk + j0 + r] == 0)
             lanes_hide(p + r * LANES, 0, 0, -INFINITY);
@@ -170,12 +168,14 @@ FIRN_SIMD static void dq_task(void *user, int index, int thread)
     }
 }
 
-/* A panel of queries of one head: ds of every batch row added up, a block of keys at a time. */
-FIRN_SIMD static void dbias_task(void *user, int index, int thread)
+/* A panel of queries of one head: ds of every batch row added up, a block of keys at a time, then
+ * stored, or added by distance. */
+LANES_INLINE void dbias_panel(const struct attention_job *job, int64_t h, int64_t i0, int thread)
 {
-    const struct attention_job *job = user;
     const struct firn_attention_sizes *n = &job->n;
-    const int64_t h = index / job->n_blocks, i0 = index % job->n_blocks * LANES;
+    const struct firn_attention_bias at = firn_attention_bias(n, &job->call->out[0]);
+    const bool adds = job->call->out[0].shape.rank == 2;
+    float *out = firn_f32(&job->call->out[0]);
     const int64_t i1 = i0 + LANES < n->tq ? i0 + LANES : n->tq, count = i1 - i0,
                   part = n->d * LANES;
     const struct grad_space space = space_of(job, thread);
@@ -193,15 +193,32 @@ FIRN_SIMD static void dbias_task(void *user, int index, int thread)
             load_stats(job, (b * n->h + h) * n->tq + i0, count, lse, delta);
             query_block(job, &space, b, h, i0, from, to, space.panels, space.panels + part, lse,
                         delta, false);
-            float *at = sum + (from - j0) * LANES;
+            float *to_sum = sum + (from - j0) * LANES;
             for (int64_t k = 0; k < (to - from) * LANES; k++)
-                at[k] += space.ds[k];
+                to_sum[k] += space.ds[k];
         }
         for (int64_t l = 0; l < count; l++)
-            for (int64_t r = 0; r < j1 - j0; r++)
-                firn_f32(&job->call->out[0])[(h * n->tq + i0 + l) * n->tk + j0 + r] =
-                    sum[r * LANES + l];
+            for (int64_t r = 0; r < j1 - j0; r++) {
+                float *element = out + firn_bias_at(&at, h, i0 + l, j0 + r);
+                *element = adds ? *element + sum[r * LANES + l] : sum[r * LANES + l];
+            }
     }
+}
+
+FIRN_SIMD static void dbias_task(void *user, int index, int thread)
+{
+    const struct attention_job *job = user;
+    dbias_panel(job, index / job->n_blocks, index % job->n_blocks * LANES, thread);
+}
+
+/* By distance a head is one task: its panels add to the same elements, in their order. */
+FIRN_SIMD static void dbias_head_task(void *user, int h, int thread)
+{
+    const struct attention_job *job = user;
+    for (int64_t d = 0; d < job->call->out[0].shape.dim[0]; d++)
+        firn_f32(&job->call->out[0])[d * job->n.h + h] = 0;
+    for (int64_t i0 = 0; i0 < job->n.tq; i0 += LANES)
+        dbias_panel(job, h, i0, thread);
 }
 
 /* Queries that see any of the keys j0 .. j1 - 1. */
@@ -231,9 +248,7 @@ LANES_INLINE void key_block(const struct attention_job *job, const struct grad_s
     lanes_product(rows, firn_f32(&job->call->in[FIRN_ATT_DY]) + at, stride, 1, n->d, v, ds, false);
     if (cap > 0)
         lanes_softcap(p, space->slope, rows * LANES, cap);
-    for (int64_t r = 0; r < rows && job->bias != NULL; r++)
-        for (int64_t l = 0; l < count; l++)
-            p[r * LANES + l] += job->bias[(h * n->tq + i0 + r) * n->tk + j0 + l];
+    job_bias(job, h, i0, j0, rows, count, true, p);
     for (int64_t r = 0; r < rows; r++)
         for (int l = 0; l < LANES; l++)
             p[r * LANES + l] = hidden[l] ? -INFINITY : p[r * LANES + l];
@@ -353,5 +368,8 @@ void firn_attention_dkv_cpu(const struct firn_call *call)
 void firn_attention_dbias_cpu(const struct firn_call *call)
 {
     struct attention_job job = start(call, false, LANES);
-    firn_pool_run(call->pool, (int) (job.n.h * job.n_blocks), dbias_task, &job);
+    if (call->out[0].shape.rank == 2)
+        firn_pool_run(call->pool, (int) job.n.h, dbias_head_task, &job);
+    else
+        firn_pool_run(call->pool, (int) (job.n.h * job.n_blocks), dbias_task, &job);
 }

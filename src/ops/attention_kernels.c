@@ -51,7 +51,8 @@ static void set_up(const struct firn_call *call, const struct firn_limits *limit
     firn_spec(d, (uint32_t) n.d);
     firn_spec(d, (firn_has(&call->in[first]) ? 1u : 0u) |
                      (firn_has(&call->in[first + 1]) ? 2u : 0u) | (a->dropout > 0 ? 4u : 0u) |
-                     (a->softcap > 0 ? 8u : 0u) | (a->causal ? 16u : 0u));
+                     (a->softcap > 0 ? 8u : 0u) | (a->causal ? 16u : 0u) |
+                     (call->in[first + 1].shape.rank == 2 ? 32u : 0u));
     firn_push(d, (uint64_t) groups);
     firn_push(d, (uint64_t) tiles);
     firn_push(d, (uint64_t) n.h);

@@ -105,6 +105,7 @@ struct attention_job {
     struct firn_attention_sizes n;
     const int32_t *mask;
     const float *bias;
+    struct firn_attention_bias bias_at;
     bool drops;
     struct firn_draw draw;
     float *scratch; /* `size` floats a thread */
@@ -121,6 +122,19 @@ LANES_INLINE int64_t job_q(const struct attention_job *job, int64_t b, int64_t h
 LANES_INLINE int64_t job_k(const struct attention_job *job, int64_t b, int64_t h, int64_t j)
 {
     return ((b * job->n.tk + j) * job->n.hkv + h) * job->n.d;
+}
+
+/* s[r][l] += bias of query i0 + l and key j0 + r in head h (of query i0 + r and key j0 + l where the
+ * panel holds keys). */
+LANES_INLINE void job_bias(const struct attention_job *job, int64_t h, int64_t i0, int64_t j0,
+                           int64_t rows, int64_t count, bool holds_keys, float *s)
+{
+    const struct firn_attention_bias *at = &job->bias_at;
+    const int64_t down = holds_keys ? at->i : at->j, across = holds_keys ? at->j : at->i;
+    const int64_t first = firn_bias_at(at, h, i0, j0);
+    for (int64_t l = 0; l < count && job->bias != NULL; l++)
+        for (int64_t r = 0; r < rows; r++)
+            s[r * LANES + l] += job->bias[first + r * down + l * across];
 }
 
 /* Keys that the queries i0 .. i1 - 1 may see, of those from *first to *end. */

@@ -11,6 +11,7 @@ static void run(const struct firn_call *call, bool is_backward, bool over_key_he
     view_open(&w, call, is_backward);
     for (int j = 0; j < FIRN_MAX_OUT && firn_has(&call->out[j]); j++)
         w.out[j] = firn_ref_out(call, j);
+    w.dbias_at = firn_attention_bias(&w.n, &call->out[0]);
     const int64_t heads = over_key_heads ? w.n.hkv : w.n.h;
     firn_pool_run(call->pool, (int) (over_batch ? w.n.b * heads : heads), task, &w);
     for (int j = 0; j < FIRN_MAX_OUT && w.out[j] != NULL; j++)
@@ -134,7 +135,7 @@ static void dbias_task(void *user, int index, int thread)
                 if (!sees(w, b, i, j))
                     continue;
                 pair(w, b, h, i, j, &ds, &slope);
-                w->out[0][(h * w->n.tq + i) * w->n.tk + j] += ds;
+                w->out[0][firn_bias_at(&w->dbias_at, h, i, j)] += ds;
             }
 }
 

@@ -11,9 +11,11 @@ struct view {
     const struct firn_attention_attrs *attrs;
     struct firn_attention_sizes n;
     double *q, *k, *v, *bias, *dy, *stats;
+    struct firn_attention_bias bias_at;
     const int32_t *mask;
     struct firn_draw draw;
     double *out[FIRN_MAX_OUT]; /* for the user of the view */
+    struct firn_attention_bias dbias_at; /* out[0] of dbias */
 };
 
 static inline void view_open(struct view *w, const struct firn_call *call, bool is_backward)
@@ -24,7 +26,9 @@ static inline void view_open(struct view *w, const struct firn_call *call, bool 
     w->q = firn_ref_in(call, FIRN_ATT_Q);
     w->k = firn_ref_in(call, FIRN_ATT_K);
     w->v = firn_ref_in(call, FIRN_ATT_V);
-    w->bias = firn_ref_in(call, is_backward ? FIRN_ATT_BIAS_B : FIRN_ATT_BIAS);
+    const int bias = is_backward ? FIRN_ATT_BIAS_B : FIRN_ATT_BIAS;
+    w->bias = firn_ref_in(call, bias);
+    w->bias_at = firn_attention_bias(&w->n, &call->in[bias]);
     w->mask = firn_has(&call->in[mask]) ? firn_i32(&call->in[mask]) : NULL;
     if (is_backward) {
         w->dy = firn_ref_in(call, FIRN_ATT_DY);
@@ -84,7 +88,7 @@ static inline double score(const struct view *w, int64_t b, int64_t h, int64_t i
         s = cap * t;
         *slope = 1 - t * t;
     }
-    return w->bias != NULL ? s + w->bias[(h * w->n.tq + i) * w->n.tk + j] : s;
+    return w->bias != NULL ? s + w->bias[firn_bias_at(&w->bias_at, h, i, j)] : s;
 }
 
 static inline double factor(const struct view *w, int64_t b, int64_t h, int64_t i, int64_t j)

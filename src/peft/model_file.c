@@ -125,6 +125,7 @@ static firn_status list_tensors(struct saving *s, struct firn_model *m, const st
     struct firn_graph *g = firn_graph_create();
     struct firn_build b;
     small.batch = small.length = 1;
+    small.target = p->task == FIRN_TASK_SEQ2SEQ_LM;
     small.has_loss = false;
     firn_status status = g != NULL ? firn_model_build(&b, g, m, a, &small, err)
                                    : firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a graph");

@@ -154,7 +154,17 @@ firn_status firn_case_inputs(const struct firn_case_file *c, const struct firn_m
     const int64_t batch = ids->shape.dim[1], length = ids->shape.dim[2], n = batch * length;
     const bool has_targets = c->problem != FIRN_SINGLE_LABEL;
     const int64_t classes = has_targets ? c->n_labels : 0;
-    const int64_t n_labels = has_targets ? batch * classes : c->task == FIRN_TASK_SEQ_CLS ? batch : n;
+    const struct firn_tensor *all_labels = firn_safetensors_find(&c->batches, "labels");
+    const bool is_pair = c->task == FIRN_TASK_SEQ2SEQ_LM;
+    if (is_pair && (all_labels == NULL || all_labels->shape.rank != 3 || all_labels->shape.dim[2] < 1))
+        return firn_fail(err, FIRN_ERR_SHAPE, .file = c->batches.path, .key = "labels",
+                         .expected = "[steps, batch, target length]",
+                         .got = all_labels ? FIRN_SHAPE_STR(&all_labels->shape) : "none");
+    const int64_t target = is_pair ? all_labels->shape.dim[2] : 0;
+    const int64_t n_labels = has_targets                    ? batch * classes
+                             : is_pair                      ? batch * target
+                             : c->task == FIRN_TASK_SEQ_CLS ? batch
+                                                            : n;
     firn_status status = find(c, "attention_mask", index + 1, n, &mask, err);
     if (status == FIRN_OK)
         status = find(c, "token_type_ids", index + 1, n, &types, err);
@@ -162,6 +172,8 @@ firn_status firn_case_inputs(const struct firn_case_file *c, const struct firn_m
         status = find(c, "labels", index + 1, n_labels, &labels, err);
     if (status == FIRN_OK)
         status = firn_inputs_create(in, batch, length, classes, err);
+    if (status == FIRN_OK && is_pair)
+        status = firn_inputs_add_target(in, target, err);
     if (status)
         return status;
     copy_ints(ids, index, n, in->input_ids);

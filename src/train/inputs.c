@@ -25,8 +25,27 @@ firn_status firn_inputs_create(struct firn_inputs *in, int64_t batch, int64_t le
     return FIRN_OK;
 }
 
+firn_status firn_inputs_add_target(struct firn_inputs *in, int64_t target, struct firn_error *err)
+{
+    const size_t n = (size_t) (in->batch * target) + 1;
+    int32_t *labels = malloc(sizeof *labels * n);
+    in->decoder_input_ids = calloc(n, sizeof(int32_t));
+    if (labels == NULL || in->decoder_input_ids == NULL) {
+        free(labels);
+        firn_inputs_free(in);
+        return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a batch");
+    }
+    for (size_t i = 0; i < n; i++)
+        labels[i] = -100;
+    free(in->labels);
+    in->labels = labels;
+    in->target = target;
+    return FIRN_OK;
+}
+
 void firn_inputs_free(struct firn_inputs *in)
 {
+    free(in->decoder_input_ids);
     free(in->input_ids);
     free(in->token_type_ids);
     free(in->position_ids);
@@ -66,6 +85,23 @@ static void set_positions(struct firn_inputs *in, const struct firn_model *m)
     }
 }
 
+/* transformers' _shift_right: what does not count is padding to the decoder. */
+static void shift_right(struct firn_inputs *in, const struct firn_config *c)
+{
+    for (int64_t i = 0; i < in->batch * in->target; i++) {
+        const int64_t before = i % in->target == 0 ? c->decoder_start_id : in->labels[i - 1];
+        in->decoder_input_ids[i] = (int32_t) (before < 0 ? c->pad_id : before);
+    }
+}
+
+/* How many labels there are; with targets, none. */
+static int64_t n_labels(const struct firn_inputs *in, enum firn_task task)
+{
+    return task == FIRN_TASK_SEQ_CLS      ? in->batch
+           : task == FIRN_TASK_SEQ2SEQ_LM ? in->batch * in->target
+                                          : in->batch * in->length;
+}
+
 void firn_inputs_finish(struct firn_inputs *in, const struct firn_model *m, const struct firn_build_params *p)
 {
     set_positions(in, m);
@@ -74,13 +110,14 @@ void firn_inputs_finish(struct firn_inputs *in, const struct firn_model *m, cons
                                  (m->arch->pools_last ? last_token(in, b, m->config.pad_id) : 0));
     if (p->task == FIRN_TASK_CAUSAL_LM && in->length > 0)
         shift_labels(in);
+    if (p->task == FIRN_TASK_SEQ2SEQ_LM)
+        shift_right(in, &m->config);
     in->counted = 0;
     if (p->task == FIRN_TASK_SEQ_CLS && p->problem != FIRN_SINGLE_LABEL) {
         in->counted = in->batch * in->classes;
         return;
     }
-    const int64_t n = p->task == FIRN_TASK_SEQ_CLS ? in->batch : in->batch * in->length;
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < n_labels(in, p->task); i++)
         in->counted += in->labels[i] >= 0;
 }
 
@@ -98,8 +135,9 @@ void firn_inputs_count_positions(struct firn_inputs *in)
 firn_status firn_inputs_check(const struct firn_inputs *in, const struct firn_model *m,
                               const struct firn_build_params *p, struct firn_error *err)
 {
-    const int64_t n = in->batch * in->length, rows = p->task == FIRN_TASK_SEQ_CLS ? in->batch : n;
-    const bool is_lm = p->task == FIRN_TASK_CAUSAL_LM || p->task == FIRN_TASK_MASKED_LM;
+    const int64_t n = in->batch * in->length, rows = n_labels(in, p->task);
+    const bool is_lm = p->task == FIRN_TASK_CAUSAL_LM || p->task == FIRN_TASK_MASKED_LM ||
+                       p->task == FIRN_TASK_SEQ2SEQ_LM;
     const int64_t classes = is_lm ? m->config.vocabulary : p->n_labels;
     for (int64_t i = 0; i < n; i++)
         if (in->input_ids[i] < 0 || in->input_ids[i] >= m->config.vocabulary)
@@ -128,7 +166,8 @@ firn_status firn_inputs_upload(const struct firn_inputs *in, const struct firn_b
         { "position_ids", in->position_ids, n },
         { "attention_mask", in->attention_mask, n },
         { "pick", in->pick, rows },
-        { "labels", in->labels, p->task == FIRN_TASK_SEQ_CLS ? rows : n },
+        { "labels", in->labels, sizeof(int32_t) * (size_t) n_labels(in, p->task) },
+        { "decoder_input_ids", in->decoder_input_ids, sizeof(int32_t) * (size_t) (in->batch * in->target) },
         { "targets", in->targets, sizeof(float) * (size_t) (in->batch * in->classes) },
     };
     for (size_t i = 0; i < sizeof leaves / sizeof leaves[0]; i++) {

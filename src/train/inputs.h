@@ -8,7 +8,9 @@
 struct firn_inputs {
     int64_t batch, length, classes;
     int32_t *input_ids, *token_type_ids, *position_ids, *attention_mask; /* [batch, length] */
-    int32_t *labels;     /* [batch] or [batch, length] */
+    int64_t target;      /* seq2seq_lm: tokens that the decoder reads; else 0 */
+    int32_t *decoder_input_ids; /* [batch, target]; NULL without */
+    int32_t *labels;     /* [batch], [batch, length] or [batch, target] */
     int32_t *pick;       /* [batch] */
     float *targets;      /* [batch, classes] */
     int64_t counted;     /* labels (or target entries) that count in the loss */
@@ -17,9 +19,11 @@ struct firn_inputs {
 /* Room for a batch; contents are padding (mask 0, label -100). */
 firn_status firn_inputs_create(struct firn_inputs *in, int64_t batch, int64_t length, int64_t classes,
                                struct firn_error *err);
+/* Room for a decoder: labels are [batch, target] from now on. */
+firn_status firn_inputs_add_target(struct firn_inputs *in, int64_t target, struct firn_error *err);
 void firn_inputs_free(struct firn_inputs *in);
-/* Positions 0 .. T - 1, the pooled row of each example, labels shifted for causal language models, and the count. Call it
- * when ids, mask and labels are filled (labels unshifted, as Hugging Face has them). */
+/* Positions 0 .. T - 1, the pooled row of each example, labels shifted for causal language models, what a decoder reads (its labels one
+ * to the right, behind the start token), and the count. Call it when ids, mask and labels are filled (labels unshifted, as Hugging Face has them). */
 void firn_inputs_finish(struct firn_inputs *in, const struct firn_model *m, const struct firn_build_params *p);
 /* Positions that count tokens only (generation after left padding). */
 void firn_inputs_count_positions(struct firn_inputs *in);

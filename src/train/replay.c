@@ -91,13 +91,14 @@ static firn_status load_start(struct replay *r, struct firn_error *err)
 
 static struct firn_shape logits_shape(const struct replay *r, const struct firn_inputs *in, int64_t *classes)
 {
-    const bool is_lm = r->c.task == FIRN_TASK_CAUSAL_LM || r->c.task == FIRN_TASK_MASKED_LM;
+    const bool is_pair = r->c.task == FIRN_TASK_SEQ2SEQ_LM;
+    const bool is_lm = r->c.task == FIRN_TASK_CAUSAL_LM || r->c.task == FIRN_TASK_MASKED_LM || is_pair;
     *classes = is_lm ? r->s.model.config.vocabulary : r->c.n_labels;
     return r->c.task == FIRN_TASK_SEQ_CLS ? firn_dims(in->batch, *classes)
-                                          : firn_dims(in->batch, in->length, *classes);
+                                          : firn_dims(in->batch, is_pair ? in->target : in->length, *classes);
 }
 
-/* Logits of batch 0; rows at padding mean nothing and are set to zero. */
+/* Logits of batch 0; rows at padding mean nothing and are set to zero (a decoder has no mask). */
 static firn_status dump_logits(struct replay *r, const char *name, enum firn_plan_kind kind, struct firn_error *err)
 {
     struct firn_inputs in;
@@ -110,7 +111,8 @@ static firn_status dump_logits(struct replay *r, const char *name, enum firn_pla
     status = logits == NULL ? no_memory(err)
                             : firn_session_forward(&r->s, kind, &in, 1, NULL, logits,
                                                    firn_shape_count(&shape), err);
-    for (int64_t i = 0; status == FIRN_OK && shape.rank == 3 && i < in.batch * in.length; i++)
+    const bool masks = shape.rank == 3 && r->c.task != FIRN_TASK_SEQ2SEQ_LM;
+    for (int64_t i = 0; status == FIRN_OK && masks && i < in.batch * in.length; i++)
         if (in.attention_mask[i] == 0)
             memset(logits + i * classes, 0, sizeof *logits * (size_t) classes);
     firn_inputs_free(&in);
@@ -181,14 +183,30 @@ static firn_status train(struct replay *r, struct firn_error *err)
     return status;
 }
 
+/* The best next token of each row, from the logits of the rows in `pick`. */
+static firn_status next_tokens(struct replay *r, const struct firn_inputs *in, float *logits, int64_t n, int64_t *out,
+                               struct firn_error *err)
+{
+    const int64_t vocabulary = r->s.model.config.vocabulary;
+    const firn_status status = firn_session_forward(&r->s, FIRN_PLAN_PICKED, in, 1, NULL, logits,
+                                                    in->batch * vocabulary, err);
+    for (int64_t b = 0; b < in->batch && status == FIRN_OK; b++) {
+        int64_t best = 0;
+        for (int64_t v = 1; v < vocabulary; v++)
+            if (logits[b * vocabulary + v] > logits[b * vocabulary + best])
+                best = v;
+        out[b * NEW_TOKENS + n] = best;
+    }
+    return status;
+}
+
 /* Greedy continuation: the whole length is one plan; what is to the right of the last token is masked. */
 static firn_status generate(struct replay *r, const struct firn_tensor *prompt, const struct firn_tensor *mask,
                             struct firn_error *err)
 {
     const int64_t batch = prompt->shape.dim[0], length = prompt->shape.dim[1], total = length + NEW_TOKENS;
-    const int64_t vocabulary = r->s.model.config.vocabulary;
     int64_t *out = firn_dump_add(&r->dump, "generated", FIRN_I64, firn_dims(batch, NEW_TOKENS), NULL);
-    float *logits = malloc(sizeof *logits * (size_t) (batch * vocabulary));
+    float *logits = malloc(sizeof *logits * (size_t) (batch * r->s.model.config.vocabulary));
     struct firn_inputs in = { 0 };
     firn_status status = out == NULL || logits == NULL ? no_memory(err)
                                                        : firn_inputs_create(&in, batch, total, 0, err);
@@ -205,16 +223,40 @@ static firn_status generate(struct replay *r, const struct firn_tensor *prompt, 
         for (int64_t b = 0; b < batch; b++)
             in.pick[b] = (int32_t) (b * total + length + n - 1);
         firn_inputs_count_positions(&in);
-        status = firn_session_forward(&r->s, FIRN_PLAN_PICKED, &in, 1, NULL, logits, batch * vocabulary, err);
+        status = next_tokens(r, &in, logits, n, out, err);
         for (int64_t b = 0; b < batch && status == FIRN_OK; b++) {
-            int64_t best = 0;
-            for (int64_t v = 1; v < vocabulary; v++)
-                if (logits[b * vocabulary + v] > logits[b * vocabulary + best])
-                    best = v;
-            out[b * NEW_TOKENS + n] = best;
-            in.input_ids[b * total + length + n] = (int32_t) best;
+            in.input_ids[b * total + length + n] = (int32_t) out[b * NEW_TOKENS + n];
             in.attention_mask[b * total + length + n] = 1;
         }
+    }
+    firn_inputs_free(&in);
+    free(logits);
+    return status;
+}
+
+/* Of an encoder-decoder: batch 0's input is read again for each token that the decoder says. */
+static firn_status generate_target(struct replay *r, struct firn_error *err)
+{
+    struct firn_inputs in;
+    firn_status status = firn_case_inputs(&r->c, &r->s.model, 0, &in, err);
+    if (status)
+        return status;
+    free(in.decoder_input_ids);
+    in.decoder_input_ids = NULL;
+    status = firn_inputs_add_target(&in, NEW_TOKENS, err);
+    if (status)
+        return status;
+    int64_t *out = firn_dump_add(&r->dump, "generated", FIRN_I64, firn_dims(in.batch, NEW_TOKENS), NULL);
+    float *logits = malloc(sizeof *logits * (size_t) (in.batch * r->s.model.config.vocabulary));
+    if (out == NULL || logits == NULL)
+        status = no_memory(err);
+    for (int64_t n = 0; n < NEW_TOKENS && status == FIRN_OK; n++) {
+        for (int64_t b = 0; b < in.batch; b++) {
+            in.decoder_input_ids[b * NEW_TOKENS + n] =
+                (int32_t) (n == 0 ? r->s.model.config.decoder_start_id : out[b * NEW_TOKENS + n - 1]);
+            in.pick[b] = (int32_t) (b * NEW_TOKENS + n);
+        }
+        status = next_tokens(r, &in, logits, n, out, err);
     }
     firn_inputs_free(&in);
     free(logits);
@@ -313,7 +355,7 @@ static firn_status verdict(struct replay *r, struct firn_error *err)
 
 static firn_status save(struct replay *r, struct firn_error *err)
 {
-    const struct firn_build_params p = { .batch = 1, .length = 1, .task = r->c.task, .problem = r->c.problem,
+    const struct firn_build_params p = { .batch = 1, .length = 1, .target = r->c.task == FIRN_TASK_SEQ2SEQ_LM, .task = r->c.task, .problem = r->c.problem,
                                          .n_labels = r->c.n_labels };
     const struct firn_save_params how = { .base_name = r->c.model };
     firn_status status = FIRN_OK;
@@ -340,6 +382,8 @@ static firn_status run(struct replay *r, struct firn_error *err)
         status = dump_logits(r, "final_logits", FIRN_PLAN_LOGITS, err);
     if (status == FIRN_OK && r->c.generates && r->c.task == FIRN_TASK_CAUSAL_LM)
         status = dump_generated(r, err);
+    if (status == FIRN_OK && r->c.generates && r->c.task == FIRN_TASK_SEQ2SEQ_LM)
+        status = generate_target(r, err);
     return status;
 }
 

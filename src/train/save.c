@@ -232,7 +232,8 @@ firn_status firn_run_log(struct firn_run *r, const struct firn_point *point, str
 
 static struct firn_build_params build_params(const struct firn_run *r)
 {
-    return (struct firn_build_params){ .batch = 1, .length = 1, .task = r->task.task, .problem = r->task.problem,
+    return (struct firn_build_params){ .batch = 1, .length = 1,
+                                       .target = r->task.task == FIRN_TASK_SEQ2SEQ_LM, .task = r->task.task, .problem = r->task.problem,
                                        .n_labels = firn_task_n_labels(&r->task) };
 }
 

@@ -46,7 +46,7 @@ static firn_status open_adapter(struct firn_session *s, struct firn_error *err)
     if (status)
         return status;
     s->adapter.params.decays_all = p->decays_all;
-    const struct firn_build_params build = { .batch = 1, .length = 1, .task = p->task, .problem = p->problem,
+    const struct firn_build_params build = { .batch = 1, .length = 1, .target = p->task == FIRN_TASK_SEQ2SEQ_LM, .task = p->task, .problem = p->problem,
                                              .n_labels = p->n_labels };
     status = firn_model_collect(&s->model, &s->adapter, &build, &s->counts, err);
     if (status)
@@ -119,9 +119,16 @@ static firn_status build(struct firn_session *s, struct firn_session_plan *sp, s
 firn_status firn_session_plan(struct firn_session *s, enum firn_plan_kind kind, int64_t batch, int64_t length,
                               struct firn_session_plan **out, struct firn_error *err)
 {
+    return firn_session_plan_pair(s, kind, batch, length, 0, out, err);
+}
+
+firn_status firn_session_plan_pair(struct firn_session *s, enum firn_plan_kind kind, int64_t batch, int64_t length,
+                                   int64_t target, struct firn_session_plan **out, struct firn_error *err)
+{
     for (size_t i = 0; i < s->n_plans; i++) {
         struct firn_session_plan *sp = s->plans[i];
-        if (sp->kind == kind && sp->build.batch == batch && sp->build.length == length) {
+        if (sp->kind == kind && sp->build.batch == batch && sp->build.length == length &&
+            sp->build.target == target) {
             *out = sp;
             return FIRN_OK;
         }
@@ -136,7 +143,7 @@ firn_status firn_session_plan(struct firn_session *s, enum firn_plan_kind kind, 
     }
     sp->kind = kind;
     sp->build = (struct firn_build_params){
-        .batch = batch, .length = length, .task = s->params.task, .problem = s->params.problem,
+        .batch = batch, .length = length, .target = target, .task = s->params.task, .problem = s->params.problem,
         .n_labels = s->params.n_labels, .has_loss = kind == FIRN_PLAN_TRAIN || kind == FIRN_PLAN_EVAL,
         .training = kind == FIRN_PLAN_TRAIN && s->params.training,
         .smoothing = kind == FIRN_PLAN_TRAIN ? s->params.smoothing : 0,
@@ -198,7 +205,7 @@ firn_status firn_session_micro(struct firn_session *s, const struct firn_micro *
                              (int32_t) micro->step, (int32_t) micro->index };
     struct firn_session_plan *sp;
     float value = 0;
-    firn_status status = firn_session_plan(s, FIRN_PLAN_TRAIN, in->batch, in->length, &sp, err);
+    firn_status status = firn_session_plan_pair(s, FIRN_PLAN_TRAIN, in->batch, in->length, in->target, &sp, err);
     if (status == FIRN_OK)
         status = firn_inputs_check(in, &s->model, &sp->build, err);
     if (status == FIRN_OK)
@@ -229,7 +236,7 @@ firn_status firn_session_forward(struct firn_session *s, enum firn_plan_kind kin
 {
     struct firn_session_plan *sp;
     float value = 0;
-    firn_status status = firn_session_plan(s, kind, in->batch, in->length, &sp, err);
+    firn_status status = firn_session_plan_pair(s, kind, in->batch, in->length, in->target, &sp, err);
     if (status == FIRN_OK)
         status = firn_inputs_check(in, &s->model, &sp->build, err);
     if (status == FIRN_OK)

@@ -53,6 +53,9 @@ void firn_session_close(struct firn_session *s);
 /* The plan of a kind for a batch shape; made once. */
 firn_status firn_session_plan(struct firn_session *s, enum firn_plan_kind kind, int64_t batch, int64_t length,
                               struct firn_session_plan **plan, struct firn_error *err);
+/* The same for an encoder-decoder: `target` tokens for the decoder (0: another task). */
+firn_status firn_session_plan_pair(struct firn_session *s, enum firn_plan_kind kind, int64_t batch, int64_t length,
+                                   int64_t target, struct firn_session_plan **plan, struct firn_error *err);
 
 /* Trained tensors (`name` "params"), gradients ("grads") and moments ("moment1", "moment2") to and from the host. */
 firn_status firn_session_push(struct firn_session *s, const char *name, const float *flat, struct firn_error *err);

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-static firn_val rng(struct firn_build *b)
+firn_val firn_rng(struct firn_build *b)
 {
     return firn_input(b, "rng", firn_dims(4));
 }
@@ -13,7 +13,7 @@ firn_val firn_drop(struct firn_build *b, firn_val x, double p)
 {
     if (!b->p->training || p <= 0)
         return x;
-    return firn_dropout(b->g, x, rng(b), (float) p, b->n_dropouts++);
+    return firn_dropout(b->g, x, firn_rng(b), (float) p, b->n_dropouts++);
 }
 
 firn_val firn_with_virtual(struct firn_build *b, firn_val x)
@@ -53,6 +53,13 @@ static float attention_scale(const struct firn_build *b)
     return (float) (c->scales_by_layer ? scale / (double) (b->layer + 1) : scale);
 }
 
+firn_val firn_bucket_leaf(struct firn_build *b, bool is_causal, int64_t n_queries, int64_t n_keys)
+{
+    const char *name = FIRN_STR("buckets.%s.%lld.%lld", is_causal ? "causal" : "both", (long long) n_queries,
+                                (long long) n_keys);
+    return firn_graph_leaf(b->g, FIRN_LEAF_WEIGHT, name, FIRN_I32, firn_dims(n_queries + n_keys - 1));
+}
+
 firn_val firn_self_attention(struct firn_build *b, firn_val q, firn_val k, firn_val v, bool causal, bool rotary)
 {
     const struct firn_config *c = &b->model->config;
@@ -73,6 +80,6 @@ firn_val firn_self_attention(struct firn_build *b, firn_val q, firn_val k, firn_
                               .n_kv_heads = (int) c->n_kv_heads, .scale = attention_scale(b), .causal = causal,
                               .window = slides ? (int) c->window : 0, .softcap = c->attention_softcap,
                               .mask = firn_input(b, "attention_mask", firn_dims(b->p->batch, n_keys)),
-                              .dropout = (float) drop, .rng = drop > 0 ? rng(b) : (firn_val){ 0 },
+                              .dropout = (float) drop, .rng = drop > 0 ? firn_rng(b) : (firn_val){ 0 },
                               .stream = drop > 0 ? b->n_dropouts++ : 0));
 }

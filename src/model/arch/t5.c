@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* T5 and T5 v1.1 (Raffel et al. 2020; Shazeer 2020 for the gated feed-forward): pre-norm encoder and decoder, positions as
+ * a learned bias by distance that all layers of a stack share, attention without a scale, norms without a mean. */
+#include "model/model.h"
+
+#include <math.h>
+#include <string.h>
+
+#define TABLE "shared.weight"
+#define AT(field) offsetof(struct firn_config, field)
+// clang-format off
+static const struct firn_option keys[] = {
+    { "d_model",                 .type = FIRN_OPTION_INT,  .offset = AT(width),         .is_required = true, .min = 1, .max = 65536 },
+    { "num_layers",              .type = FIRN_OPTION_INT,  .offset = AT(n_layers),      .is_required = true, .min = 1, .max = 1024 },
+    { "num_decoder_layers",      .type = FIRN_OPTION_INT,  .offset = AT(n_decoder_layers), .fallback = "0", .max = 1024 },
+    { "num_heads",               .type = FIRN_OPTION_INT,  .offset = AT(n_heads),       .is_required = true, .min = 1, .max = 1024 },
+    { "d_kv",                    .type = FIRN_OPTION_INT,  .offset = AT(head_dim),      .fallback = "64", .min = 1, .max = 256 },
+    { "d_ff",                    .type = FIRN_OPTION_INT,  .offset = AT(hidden),        .is_required = true, .min = 1, .max = 1048576 },
+    { "vocab_size",              .type = FIRN_OPTION_INT,  .offset = AT(vocabulary),    .is_required = true, .min = 1, .max = 16777216 },
+    { "relative_attention_num_buckets",  .type = FIRN_OPTION_INT, .offset = AT(n_buckets), .fallback = "32", .min = 4, .max = 65536 },
+    { "relative_attention_max_distance", .type = FIRN_OPTION_INT, .offset = AT(max_distance), .fallback = "128", .min = 2, .max = 16777216 },
+    { "pad_token_id",            .type = FIRN_OPTION_INT,  .offset = AT(pad_id),        .fallback = "0" },
+    { "decoder_start_token_id",  .type = FIRN_OPTION_INT,  .offset = AT(decoder_start_id), .fallback = "-1" },
+    { "eos_token_id",            .type = FIRN_OPTION_TREE, .offset = AT(eos) },
+    { "layer_norm_epsilon",      .type = FIRN_OPTION_REAL, .offset = AT(norm_eps),      .fallback = "1e-6", .max = 1 },
+    { "dropout_rate",            .type = FIRN_OPTION_REAL, .offset = AT(hidden_dropout), .fallback = "0.1", .max = 0.99 },
+    { "feed_forward_proj",       .type = FIRN_OPTION_TEXT, .offset = AT(feed_forward),  .fallback = "relu" },
+    { "tie_word_embeddings",     .type = FIRN_OPTION_BOOL, .offset = AT(tie_embeddings), .fallback = "true" },
+    { "scale_decoder_outputs",   .type = FIRN_OPTION_TREE, .offset = AT(scale_outputs) },
+    { NULL }
+};
+static const struct firn_only only[] = {
+    { "is_encoder_decoder",  "true" },
+    { "is_decoder",          "false" },
+    { "quantization_config", "null" },
+    { NULL }
+};
+// clang-format on
+
+/* "relu", "gated-gelu": the activation, and whether a second product goes beside it. A bare gated-gelu is the tanh one. */
+static firn_status read_feed_forward(struct firn_config *c, const char *path, struct firn_error *err)
+{
+    const char *word = c->feed_forward;
+    c->is_gated = strncmp(word, "gated-", 6) == 0;
+    word += c->is_gated ? 6 : 0;
+    if (c->is_gated && strcmp(word, "gelu") == 0)
+        word = "gelu_new";
+    for (int i = 0; firn_activation_words[i] != NULL; i++)
+        if (strcmp(word, firn_activation_words[i]) == 0 ||
+            (firn_activation_words_also[i] != NULL && strcmp(word, firn_activation_words_also[i]) == 0)) {
+            c->activation = i;
+            return FIRN_OK;
+        }
+    return firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = path, .key = "feed_forward_proj",
+                     .expected = "an activation (relu, gelu, gelu_new, silu, tanh), or gated- and one",
+                     .got = c->feed_forward);
+}
+
+static firn_status finish(struct firn_config *c, const char *path, struct firn_error *err)
+{
+    if (c->n_decoder_layers == 0)
+        c->n_decoder_layers = c->n_layers;
+    c->n_kv_heads = c->n_heads;
+    c->attention_dropout = c->hidden_dropout;
+    c->max_positions = 1 << 24; /* distances only, and all large ones are alike */
+    if (c->decoder_start_id < 0)
+        c->decoder_start_id = c->pad_id;
+    c->scales_outputs = c->scale_outputs != NULL ? json_is_true(c->scale_outputs) : c->tie_embeddings;
+    if (c->max_distance <= c->n_buckets / 2)
+        return firn_fail(err, FIRN_ERR_FORMAT, .file = path, .key = "relative_attention_max_distance",
+                         .expected = FIRN_STR("more than half of %lld buckets", (long long) c->n_buckets),
+                         .got = FIRN_STR("%lld", (long long) c->max_distance));
+    if (c->decoder_start_id < 0 || c->decoder_start_id >= c->vocabulary || c->pad_id < 0 || c->pad_id >= c->vocabulary)
+        return firn_fail(err, FIRN_ERR_FORMAT, .file = path, .key = "decoder_start_token_id, pad_token_id",
+                         .expected = FIRN_STR("ids below the vocabulary of %lld", (long long) c->vocabulary),
+                         .got = FIRN_STR("%lld, %lld", (long long) c->decoder_start_id, (long long) c->pad_id));
+    return read_feed_forward(c, path, err);
+}
+
+/* Encoder or decoder while it is built. */
+struct stack {
+    bool is_decoder;
+    int64_t n_layers;
+    firn_val bias;   /* by distance; made in layer 0 */
+    firn_val memory; /* decoder: what the encoder says, [B T, C] */
+};
+
+static firn_val encoder_mask(struct firn_build *b)
+{
+    return firn_input(b, "attention_mask", firn_dims(b->p->batch, b->n_virtual + b->p->length));
+}
+
+/* The bias of a stack, once: rows of layer 0's table. */
+static firn_val position_bias(struct firn_build *b, struct stack *s, int64_t n_queries, int64_t n_keys)
+{
+    const struct firn_config *c = &b->model->config;
+    if (b->layer == 0)
+        s->bias = firn_embedding(b, "relative_attention_bias", c->n_buckets, c->n_heads,
+                                 firn_bucket_leaf(b, s->is_decoder, n_queries, n_keys));
+    return s->bias;
+}
+
+/* The module `name` on normalised x; keys and values come from `from`. */
+static firn_val attention(struct firn_build *b, struct stack *s, const char *name, firn_val x, firn_val from)
+{
+    const struct firn_config *c = &b->model->config;
+    const struct firn_method *method = firn_hooks(b);
+    const bool is_cross = strcmp(name, "EncDecAttention") == 0, is_causal = s->is_decoder && !is_cross;
+    const int64_t batch = b->p->batch, inner = c->n_heads * c->head_dim;
+    const double drop = b->p->training ? c->attention_dropout : 0;
+    firn_push_scope(b, name);
+    const firn_val q = firn_linear(b, "q", x, c->width, inner, false);
+    firn_val k = firn_linear(b, "k", from, c->width, inner, false);
+    firn_val v = firn_linear(b, "v", from, c->width, inner, false);
+    if (is_causal && method != NULL && method->kv != NULL) /* a prefix: positions before the target's */
+        method->kv(b->adapter->settings, b, b->layer, &k, &v);
+    firn_val bias = { 0 };
+    if (!is_cross && firn_is_value(k))
+        bias = position_bias(b, s, firn_val_shape(b->g, q).dim[0] / batch, firn_val_shape(b->g, k).dim[0] / batch);
+    x = firn_attention(b->g, q, k, v,
+                       firn_attention_params(.batch = (int) batch, .n_heads = (int) c->n_heads, .scale = 1,
+                           .causal = is_causal, .mask = is_causal ? (firn_val){ 0 } : encoder_mask(b), .bias = bias,
+                           .dropout = (float) drop, .rng = drop > 0 ? firn_rng(b) : (firn_val){ 0 },
+                           .stream = drop > 0 ? b->n_dropouts++ : 0));
+    x = firn_linear(b, "o", x, inner, c->width, false);
+    firn_pop_scope(b);
+    return firn_drop(b, x, c->hidden_dropout);
+}
+
+static firn_val feed_forward(struct firn_build *b, firn_val x)
+{
+    const struct firn_config *c = &b->model->config;
+    const enum firn_activation kind = (enum firn_activation) c->activation;
+    firn_push_scope(b, "DenseReluDense");
+    if (c->is_gated) {
+        const firn_val gate = firn_linear(b, "wi_0", x, c->width, c->hidden, false);
+        x = firn_gate(b->g, kind, gate, firn_linear(b, "wi_1", x, c->width, c->hidden, false));
+    } else {
+        x = firn_activate(b->g, kind, firn_linear(b, "wi", x, c->width, c->hidden, false));
+    }
+    x = firn_linear(b, "wo", firn_drop(b, x, c->hidden_dropout), c->hidden, c->width, false);
+    firn_pop_scope(b);
+    return firn_drop(b, x, c->hidden_dropout);
+}
+
+static firn_val block(struct firn_build *b, struct stack *s, firn_val x)
+{
+    firn_push_scope(b, "layer.0");
+    firn_val h = firn_rms_norm_at(b, "layer_norm", x);
+    x = firn_join(b, FIRN_SUBLAYER_ATTENTION, x, attention(b, s, "SelfAttention", h, h), NULL);
+    firn_pop_scope(b);
+    if (s->is_decoder) {
+        firn_push_scope(b, "layer.1");
+        h = firn_rms_norm_at(b, "layer_norm", x);
+        x = firn_join(b, FIRN_SUBLAYER_CROSS_ATTENTION, x, attention(b, s, "EncDecAttention", h, s->memory), NULL);
+        firn_pop_scope(b);
+    }
+    firn_push_scope(b, s->is_decoder ? "layer.2" : "layer.1");
+    h = firn_rms_norm_at(b, "layer_norm", x);
+    x = firn_join(b, FIRN_SUBLAYER_FEED_FORWARD, x, feed_forward(b, h), NULL);
+    firn_pop_scope(b);
+    return x;
+}
+
+static firn_val stack(struct firn_build *b, struct stack *s, firn_val table, firn_val ids)
+{
+    const struct firn_config *c = &b->model->config;
+    firn_push_scope(b, s->is_decoder ? "decoder" : "encoder");
+    firn_val x = firn_lookup(b, "embed_tokens", table, ids);
+    if (!s->is_decoder)
+        x = firn_with_virtual(b, x);
+    x = firn_drop(b, x, c->hidden_dropout);
+    for (int64_t i = 0; i < s->n_layers; i++) {
+        firn_push_layer(b, "block", i);
+        x = block(b, s, x);
+        firn_pop_layer(b);
+    }
+    x = firn_drop(b, firn_rms_norm_at(b, "final_layer_norm", x), c->hidden_dropout);
+    firn_pop_scope(b);
+    return x;
+}
+
+static firn_val body(struct firn_build *b)
+{
+    const struct firn_config *c = &b->model->config;
+    const struct firn_build_params *p = b->p;
+    struct stack encoder = { .n_layers = c->n_layers };
+    struct stack decoder = { .is_decoder = true, .n_layers = c->n_decoder_layers };
+    const firn_val table = firn_table_at(b, "shared", c->vocabulary, c->width);
+    decoder.memory = stack(b, &encoder, table, firn_input(b, "input_ids", firn_dims(p->batch * p->length)));
+    return stack(b, &decoder, table, firn_input(b, "decoder_input_ids", firn_dims(p->batch * p->target)));
+}
+
+/* As transformers 5 loads it: an output layer that differs from the embedding is one of its own, whatever the
+ * configuration says; without one the embedding serves. */
+static bool has_own_head(const struct firn_model *m)
+{
+    if (m->weights.is_made)
+        return !m->config.tie_embeddings;
+    const struct firn_tensor *head = firn_weights_find(&m->weights, "", "lm_head.weight", NULL);
+    const struct firn_tensor *table = firn_weights_find(&m->weights, "", TABLE, NULL);
+    if (head == NULL || table == NULL || !m->config.tie_embeddings)
+        return head != NULL;
+    return head->dtype != table->dtype || !firn_shape_eq(&head->shape, &table->shape) ||
+           memcmp(head->data, table->data, (size_t) firn_shape_count(&head->shape) * firn_dtype_size(head->dtype)) != 0;
+}
+
+static struct firn_head lm_head(struct firn_build *b, firn_val x)
+{
+    const struct firn_config *c = &b->model->config;
+    if (c->scales_outputs)
+        x = firn_scale(b->g, x, (float) (1 / sqrt((double) c->width)));
+    return firn_output_layer(b, "lm_head", has_own_head(b->model) ? NULL : TABLE, x, c->vocabulary, NULL);
+}
+
+static const char *const targets[] = { "q", "v", NULL };
+
+#define RECORD(word, type, class)                                                                                      \
+    {                                                                                                                  \
+        .name = word, .model_type = type, .prefix = "", .table = TABLE, .keys = keys, .only = only,                    \
+        .targets = targets, .finish = finish, .body = body, .head = { [FIRN_TASK_SEQ2SEQ_LM] = lm_head },              \
+        .class_name = { [FIRN_TASK_SEQ2SEQ_LM] = class },                                                              \
+    }
+const struct firn_arch firn_arch_t5 = RECORD("t5", "t5", "T5ForConditionalGeneration");
+/* Xue et al. 2020: T5 v1.1 with another vocabulary */
+const struct firn_arch firn_arch_mt5 = RECORD("mt5", "mt5", "MT5ForConditionalGeneration");
