@@ -21,8 +21,9 @@ peft: model
 data: text
 train: peft data grad plan
 infer: peft data grad plan
+compare: train
 bench: train infer
-cli: train infer device bench
+cli: train compare infer device bench
 '
 # the public headers are the manual of a folder each
 manual='

@@ -21,6 +21,8 @@ struct firn_command {
     const struct firn_option *flags; /* may be NULL */
     size_t values_size;
     bool has_recipe;      /* --help lists the recipe keys too */
+    const char *recipe_section; /* of this command alone, "compare."; NULL: none */
+    const struct firn_option *section_keys;
     firn_status (*run)(const struct firn_args *args, struct firn_error *err);
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* --help and man pages, from the command records and the recipe tables. */
 #include "cli/command.h"
+#include "peft/peft.h"
 #include "train/recipe.h"
 
 #include <stdio.h>
@@ -24,8 +25,8 @@ static void details(const struct firn_option *o, char *text, size_t size)
         used += (size_t) snprintf(text + used, size - used, "%sdefault %s", used > 0 ? "; " : "",
                                   o->fallback);
     for (int i = 0; i < 4 && o->also[i] != NULL && used < size; i++)
-        used += (size_t) snprintf(text + used, size - used, "%s%s", i == 0 ? "; also " : ", ",
-                                  o->also[i]);
+        used += (size_t) snprintf(text + used, size - used, "%s%s",
+                                  i > 0 ? ", " : used > 0 ? "; also " : "also ", o->also[i]);
 }
 
 static void print_option(const char *before, const struct firn_option *o)
@@ -69,9 +70,15 @@ void firn_help_command(const struct firn_command *c)
         print_table("", firn_recipe_top);
         printf("\ndata:\n");
         print_table("data.", firn_recipe_data_keys);
-        printf("\nmethod: a type (lora, head, full) and its settings, spelt as in PEFT's "
-               "adapter_config.json\n\ntrain:\n");
+        printf("\nmethod: a type (");
+        for (const struct firn_method *const *m = firn_methods; *m != NULL; m++)
+            printf("%s%s", m == firn_methods ? "" : ", ", (*m)->name);
+        printf(") and its settings, spelt as in PEFT's adapter_config.json\n\ntrain:\n");
         print_table("train.", firn_recipe_train_keys);
+        if (c->recipe_section != NULL) {
+            printf("\n%.*s:\n", (int) strlen(c->recipe_section) - 1, c->recipe_section);
+            print_table(c->recipe_section, c->section_keys);
+        }
     }
 }
 
@@ -145,5 +152,7 @@ void firn_man_page(const struct firn_command *c)
         man_table("", firn_recipe_top);
         man_table("data.", firn_recipe_data_keys);
         man_table("train.", firn_recipe_train_keys);
+        if (c->recipe_section != NULL)
+            man_table(c->recipe_section, c->section_keys);
     }
 }

@@ -2,6 +2,7 @@
 /* Finds a method, opens its settings, and gives its tensors their first values. */
 #include "peft/peft.h"
 
+#include "base/file.h"
 #include "base/str.h"
 #include "peft/keys.h"
 
@@ -104,11 +105,15 @@ firn_status firn_adapter_open(struct firn_adapter *a, const struct firn_model *m
 firn_status firn_adapter_load(struct firn_adapter *a, const struct firn_model *m, enum firn_task task,
                               const char *directory, struct firn_error *err)
 {
-    char *path = firn_path_join(directory, "adapter_config.json");
+    char *path = firn_path_join(directory, "adapter_config.json"), *model = firn_path_join(directory, "config.json");
     json_t *config = NULL;
     memset(a, 0, sizeof *a);
-    firn_status status = path != NULL ? firn_json_load(path, &config, err)
-                                      : firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a path");
+    firn_status status = path != NULL && model != NULL ? FIRN_OK
+                                                       : firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a path");
+    if (status == FIRN_OK && !firn_path_exists(path) && firn_path_exists(model)) /* what `full` leaves: a model folder */
+        config = json_pack("{s:s}", "peft_type", "FULL");
+    else if (status == FIRN_OK)
+        status = firn_json_load(path, &config, err);
     if (status == FIRN_OK)
         status = firn_adapter_open(a, m, task, config, path, "", err);
     if (status == FIRN_ERR_USAGE) { /* a wrong value in a file is the file's fault, not the command line's */
@@ -118,6 +123,7 @@ firn_status firn_adapter_load(struct firn_adapter *a, const struct firn_model *m
     }
     json_decref(config);
     free(path);
+    free(model);
     return status;
 }
 

@@ -26,7 +26,7 @@ const struct firn_method *firn_method_of(const json_t *config);
  * messages. The adapter must be closed also when this fails. */
 firn_status firn_adapter_open(struct firn_adapter *a, const struct firn_model *m, enum firn_task task,
                               const json_t *config, const char *file, const char *section, struct firn_error *err);
-/* The same from DIRECTORY/adapter_config.json. */
+/* The same from DIRECTORY/adapter_config.json; a directory with a config.json instead is what `full` leaves. */
 firn_status firn_adapter_load(struct firn_adapter *a, const struct firn_model *m, enum firn_task task,
                               const char *directory, struct firn_error *err);
 void firn_adapter_close(struct firn_adapter *a);

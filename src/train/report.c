@@ -3,27 +3,13 @@
 #include "train/report.h"
 
 #include "base/file.h"
-#include "base/str.h"
+#include "base/html.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 
-enum { PLOT_W = 640, PLOT_H = 220, LEFT = 60, BOTTOM = 30 };
-
-static void add_html(struct firn_str *s, const char *text)
-{
-    for (; *text != '\0'; text++) {
-        if (*text == '<')
-            firn_str_add(s, "&lt;");
-        else if (*text == '>')
-            firn_str_add(s, "&gt;");
-        else if (*text == '&')
-            firn_str_add(s, "&amp;");
-        else
-            firn_str_add_n(s, text, 1);
-    }
-}
+enum { MAX_LINES = 2 };
 
 struct series {
     const char *name, *colour;
@@ -51,65 +37,32 @@ static double norm_of(const struct firn_point *p)
     return p->is_eval ? NAN : p->grad_norm;
 }
 
-static bool range(const struct firn_history *h, const struct series *lines, int n, double *low,
-                  double *high, int64_t *last)
+static void add_plot(struct firn_str *s, const char *title, const struct firn_history *h, const struct series *lines,
+                     int n)
 {
-    *low = INFINITY;
-    *high = -INFINITY;
-    *last = 1;
-    for (size_t i = 0; i < h->count; i++)
-        for (int k = 0; k < n; k++) {
-            const double y = lines[k].value(&h->points[i]);
-            if (!isfinite(y))
-                continue;
-            *low = fmin(*low, y);
-            *high = fmax(*high, y);
-            *last = h->points[i].step > *last ? h->points[i].step : *last;
-        }
-    if (!(*low <= *high))
-        return false;
-    if (*low == *high)
-        *high = *low + (*low != 0 ? fabs(*low) : 1);
-    return true;
-}
-
-static void add_plot(struct firn_str *s, const char *title, const struct firn_history *h,
-                     const struct series *lines, int n)
-{
-    double low, high;
-    int64_t last;
-    if (!range(h, lines, n, &low, &high, &last))
+    double *values = malloc(sizeof *values * (h->count + 1) * (size_t) (n + 1));
+    struct firn_plot_line drawn[MAX_LINES];
+    if (values == NULL) {
+        s->failed = true;
         return;
-    firn_str_addf(s, "<figure><figcaption>%s</figcaption><svg viewBox=\"0 0 %d %d\" role=\"img\">", title,
-                  PLOT_W, PLOT_H);
-    for (int i = 0; i <= 4; i++) {
-        const double y = 10 + (PLOT_H - BOTTOM - 10) * i / 4.0, value = high - (high - low) * i / 4.0;
-        firn_str_addf(s, "<line x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\" class=\"grid\"/>"
-                         "<text x=\"%d\" y=\"%.1f\" class=\"left\">%.4g</text>",
-                      LEFT, PLOT_W - 10, y, y, LEFT - 6, y + 4, value);
     }
-    firn_str_addf(s, "<text x=\"%d\" y=\"%d\">0</text><text x=\"%d\" y=\"%d\" class=\"left\">step %" PRId64
-                     "</text>", LEFT, PLOT_H - 8, PLOT_W - 10, PLOT_H - 8, last);
+    for (size_t i = 0; i < h->count; i++)
+        values[i] = (double) h->points[i].step;
     for (int k = 0; k < n; k++) {
-        firn_str_addf(s, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"1.5\" points=\"",
-                      lines[k].colour);
-        for (size_t i = 0; i < h->count; i++) {
-            const double y = lines[k].value(&h->points[i]);
-            if (isfinite(y))
-                firn_str_addf(s, "%.1f,%.1f ",
-                              LEFT + (PLOT_W - 10 - LEFT) * (double) h->points[i].step / (double) last,
-                              10 + (PLOT_H - BOTTOM - 10) * (high - y) / (high - low));
-        }
-        firn_str_addf(s, "\"/><text x=\"%d\" y=\"%d\" fill=\"%s\" class=\"left\">%s</text>", PLOT_W - 14,
-                      24 + 16 * k, lines[k].colour, lines[k].name);
+        double *y = values + h->count * (size_t) (k + 1);
+        for (size_t i = 0; i < h->count; i++)
+            y[i] = lines[k].value(&h->points[i]);
+        drawn[k] = (struct firn_plot_line){ .name = lines[k].name, .colour = lines[k].colour, .x = values, .y = y,
+                                            .n = h->count };
     }
-    firn_str_add(s, "</svg></figure>\n");
+    firn_html_plot(s, &(struct firn_plot){ .title = title, .x_name = "step", .lines = drawn, .n = n });
+    free(values);
 }
 
 static void add_row(struct firn_str *s, const char *name, const char *value)
 {
     firn_str_addf(s, "<tr><th>%s<td>", name);
-    add_html(s, value);
+    firn_html_text(s, value);
     firn_str_add(s, "</tr>\n");
 }
 
@@ -155,7 +108,7 @@ static void add_samples(struct firn_str *s, const json_t *samples)
         for (int k = 0; k < 3; k++) {
             const char *text = json_string_value(json_object_get(o, keys[k]));
             firn_str_add(s, "<td>");
-            add_html(s, text != NULL ? text : "");
+            firn_html_text(s, text != NULL ? text : "");
         }
         firn_str_add(s, "</tr>\n");
     }
@@ -171,16 +124,7 @@ firn_status firn_report_write(const char *path, const struct firn_report_facts *
     static const struct series rate[] = { { "rate", "#228833", rate_of } };
     static const struct series norm[] = { { "norm", "#aa3377", norm_of } };
     struct firn_str s = { 0 };
-    firn_str_add(&s, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>firn: ");
-    add_html(&s, f->recipe->output);
-    firn_str_add(&s, "</title><style>body{font:15px/1.5 sans-serif;max-width:720px;margin:2em auto;"
-                     "padding:0 1em}table{border-collapse:collapse}th{text-align:left;font-weight:normal;"
-                     "color:#555;padding-right:1em;vertical-align:top}td{padding:1px 8px}"
-                     "svg{width:100%}svg text{font:11px sans-serif}.left{text-anchor:end}"
-                     ".grid{stroke:#ddd}pre{background:#f4f4f4;padding:1em;overflow:auto}"
-                     "figure{margin:1em 0}</style></head><body>\n<h1>");
-    add_html(&s, f->recipe->output);
-    firn_str_add(&s, "</h1>\n");
+    firn_html_head(&s, f->recipe->output);
     add_figures(&s, f);
     add_plot(&s, "Loss", f->history, loss, 2);
     add_plot(&s, "Accuracy, %", f->history, accuracy, 1);
@@ -188,11 +132,11 @@ firn_status firn_report_write(const char *path, const struct firn_report_facts *
     add_plot(&s, "Gradient norm before clipping", f->history, norm, 1);
     add_samples(&s, f->samples);
     firn_str_add(&s, "<h2>How to load the adapter</h2><pre>");
-    add_html(&s, f->python != NULL ? f->python : "");
+    firn_html_text(&s, f->python != NULL ? f->python : "");
     firn_str_add(&s, "</pre><h2>Settings</h2><pre>");
     json_t *tree = firn_recipe_tree(f->recipe);
     char *yaml = firn_yaml_dump(tree);
-    add_html(&s, yaml != NULL ? yaml : "");
+    firn_html_text(&s, yaml != NULL ? yaml : "");
     free(yaml);
     json_decref(tree);
     firn_str_add(&s, "</pre></body></html>\n");

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Parts of self-contained HTML pages: escaped text, the head with its style, line plots as SVG. */
+#ifndef FIRN_BASE_HTML_H
+#define FIRN_BASE_HTML_H
+
+#include "base/str.h"
+
+/* `text` with <, > and & escaped. */
+void firn_html_text(struct firn_str *s, const char *text);
+/* From the doctype to the <h1> with the page's title. */
+void firn_html_head(struct firn_str *s, const char *title);
+
+/* A line through n points; y that is not finite leaves a point out. spread (may be NULL): half the height of a bar
+ * through each point. */
+struct firn_plot_line {
+    const char *name, *colour;
+    const double *x, *y, *spread;
+    size_t n;
+    bool has_marks; /* a dot at each point */
+};
+
+struct firn_plot {
+    const char *title, *x_name;
+    bool log_x;     /* x > 0, logarithmic; ticks at the points' own values */
+    const struct firn_plot_line *lines;
+    int n;
+};
+
+/* Adds nothing when no line has a point. */
+void firn_html_plot(struct firn_str *s, const struct firn_plot *p);
+/* One of eight colours that people with colour blindness tell apart (Paul Tol's bright scheme and black); repeats. */
+const char *firn_html_colour(int i);
+
+#endif

@@ -1,0 +1,70 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# compare.sh FIRN GOLDEN: a comparison that is killed and resumed ends with the figures of one that was not, takes new
+# methods in, and refuses results that other settings left.
+set -eu
+firn=$(realpath "$1") golden=$(realpath "$2")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+fail() {
+    echo "FAILED: $*"
+    exit 1
+}
+i=0
+while [ $i -lt 40 ]; do
+    echo "{\"text\": \"word$((i % 4)) number $i\", \"label\": \"class $((i % 2))\"}"
+    i=$((i + 1))
+done >all.jsonl
+head -n 24 all.jsonl >train.jsonl
+tail -n 16 all.jsonl >test.jsonl
+lora='{name: LoRA, type: lora, r: 2, target_modules: [query], train: {learning_rate: 1e-3}}'
+full='{type: full}'
+head='{type: head}'
+recipe() {
+    cat >"$1" <<RECIPE
+model: $golden/models/bert
+task: sequence_classification
+data: {train: train.jsonl, test: test.jsonl}
+method: [$2]
+train: {num_train_epochs: 1, batch_size: 8, max_length: 16}
+compare: {seeds: [1, 2], sizes: [8, 0], out_of_domain: all.jsonl, min_steps: 3}
+output: $3
+device: cpu
+RECIPE
+}
+figures() {
+    grep -E '"(method|size|seed|train|test|out_of_domain|trainable|adapter_bytes|memory_bytes|failure)"' "$1/compare.json"
+}
+recipe two.yaml "$lora, $full" whole
+"$firn" compare two.yaml >whole.txt || fail "it does not run"
+grep -q 'LoRA' whole.txt && grep -q 'Good on little data' whole.txt || fail "no table or no findings"
+grep -q '<svg' whole/compare.html || fail "no plot"
+[ -e whole/cells/full-all-seed2/result.json ] || fail "no result of the last cell"
+[ ! -e whole/cells/full-all-seed2/adapter ] || fail "a trained model is left behind"
+
+recipe cut.yaml "$lora, $full" cut
+"$firn" compare cut.yaml >cut.txt 2>&1 &
+pid=$!
+while kill -0 $pid 2>/dev/null && [ ! -e cut/cells/full-8-seed1/result.json ]; do sleep 0.02; done
+kill -9 $pid 2>/dev/null || true
+wait $pid || true
+"$firn" compare cut.yaml --resume >cut.txt || fail "it does not go on"
+figures whole >a
+figures cut >b
+cmp -s a b || { diff a b; fail "a resumed comparison has other figures"; }
+
+"$firn" compare two.yaml >again.txt 2>&1 && fail "it wrote into an output that holds something"
+recipe more.yaml "$lora, $full, $head" whole
+"$firn" compare more.yaml --resume >more.txt || fail "a method cannot be added"
+grep -q '^head' more.txt || fail "the added method is not in the table"
+"$firn" compare more.yaml --resume train.batch_size=4 >other.txt 2>&1 && fail "figures of other settings were taken"
+grep -q 'other settings' other.txt || fail "it does not say what differs"
+
+recipe twins.yaml "$head, $head" twins
+"$firn" compare twins.yaml >twins.txt 2>&1 && fail "two methods with one name"
+grep -q 'two methods have this name' twins.txt || fail "it does not say that names must differ"
+recipe wrong.yaml "$head, {type: lora, target_modules: [nothing]}" wrong
+"$firn" compare wrong.yaml >wrong.txt 2>&1 && fail "a method without modules"
+grep -q 'method\[1\].target_modules' wrong.txt || { cat wrong.txt; fail "it does not name the method"; }
+[ ! -e wrong ] || fail "it wrote before it checked"
