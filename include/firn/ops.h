@@ -76,6 +76,11 @@ FIRN_API firn_val firn_join_rows(struct firn_graph *g, const firn_val *parts, in
 
 /// The three equal parts of x's columns: x [M, 3 C] -> part[0 .. 2] [M, C]  (a fused layer of queries, keys, values)
 FIRN_API void firn_split_columns(struct firn_graph *g, firn_val x, firn_val part[3]);
+/// p [N, C] in front of each of the `batch` entries of x [batch * T, C], copied: [batch * (N + T), C].
+FIRN_API firn_val firn_concat(struct firn_graph *g, firn_val p, firn_val x, int64_t batch);
+/// Columns of x [M, n * W] as n parts [M, W]; and two parts side by side.
+FIRN_API void firn_part_columns(struct firn_graph *g, firn_val x, int64_t n, firn_val *parts);
+FIRN_API firn_val firn_pair_columns(struct firn_graph *g, firn_val a, firn_val b);
 
 /// Rotates pairs (i, i + D/2) of each head by the angle of the row's position.  Su et al. 2021, 3.4.2
 ///   x [M, H * D], D even; pos [M] i32; table [P, D] f32: row p holds cos (D/2) then sin (D/2) of position p.
