@@ -46,7 +46,7 @@ static firn_status fill_inputs(struct run *r, const struct firn_bench_settings *
                                                                                       : r->inputs.input_ids[i];
     }
     const struct firn_build_params build = { .batch = batch, .length = length, .task = task, .n_labels = 2 };
-    firn_inputs_finish(&r->inputs, m, &build);
+    firn_inputs_finish(&r->inputs, m, NULL, &build);
     r->scale = 1.0f / (float) (r->inputs.counted > 0 ? r->inputs.counted : 1);
     return FIRN_OK;
 }

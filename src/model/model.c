@@ -94,6 +94,20 @@ static firn_status check(const struct firn_model *m, const struct firn_build_par
     return FIRN_OK;
 }
 
+/* The context holds the text and what a method puts in front of it. */
+static firn_status check_front(const struct firn_build *b, struct firn_error *err)
+{
+    const struct firn_model *m = b->model;
+    const int64_t limit = firn_rope_limit(&m->config.rope, m->config.max_positions);
+    const int64_t front = b->n_virtual + b->n_prefix;
+    if (b->p->length + front <= limit)
+        return FIRN_OK;
+    return firn_fail(err, FIRN_ERR_SHAPE, .file = m->directory, .key = "max_position_embeddings",
+                     .expected = FIRN_STR("at most %lld tokens", (long long) limit),
+                     .got = FIRN_STR("%lld virtual ones and %lld of text (num_virtual_tokens, max_length)",
+                                     (long long) front, (long long) b->p->length));
+}
+
 firn_status firn_model_build(struct firn_build *b, struct firn_graph *g, struct firn_model *m,
                              struct firn_adapter *adapter, const struct firn_build_params *p,
                              struct firn_error *err)
@@ -102,10 +116,14 @@ firn_status firn_model_build(struct firn_build *b, struct firn_graph *g, struct 
     if (status)
         return status;
     *b = (struct firn_build){ .g = g, .model = m, .adapter = adapter, .p = p, .layer = -1 };
+    b->n_prefix = firn_hooks(b) != NULL ? adapter->n_prefix : 0; /* positions are asked for before keys are */
     const firn_val x = m->arch->body(b);
     const struct firn_head head = m->arch->head[p->task](b, x);
     firn_build_outputs(b, &head);
-    return firn_graph_check(g, err);
+    free(b->slots);
+    b->slots = NULL;
+    const firn_status fits = check_front(b, err);
+    return fits ? fits : firn_graph_check(g, err);
 }
 
 /* No target module matched: says which there are. */
@@ -132,7 +150,7 @@ firn_status firn_model_collect(struct firn_model *m, struct firn_adapter *adapte
 {
     struct firn_build_params small = *p;
     struct firn_graph *g = firn_graph_create();
-    struct firn_build b;
+    struct firn_build b = { 0 };
     small.batch = small.length = 1;
     small.target = p->task == FIRN_TASK_SEQ2SEQ_LM;
     small.has_loss = false;
@@ -144,6 +162,8 @@ firn_status firn_model_collect(struct firn_model *m, struct firn_adapter *adapte
         status = check_matches(m, adapter, err);
     if (status == FIRN_OK && counts != NULL)
         *counts = b.counts;
+    adapter->n_virtual = b.n_virtual;
+    adapter->n_prefix = b.n_prefix;
     if (status == FIRN_OK)
         firn_params_finish(&adapter->params);
     firn_graph_destroy(&g);

@@ -99,6 +99,14 @@ struct firn_method {
     /* Embedded tokens [B T, C] -> [B (virtual + T), C] (prompts; of an encoder-decoder the encoder's). */
     firn_val (*input)(const void *settings, struct firn_build *b, firn_val x);
 
+    /* A method that trains a network whose output is a table (re-parametrised prefixes, p-tuning): that table, as adapter
+     * files hold it under "prompt_embeddings". Trained tensors called "prompt_encoder...." are then in no adapter file. NULL,
+     * or an empty value: files hold what is trained. */
+    firn_val (*table)(const void *settings, struct firn_build *b);
+    /* First values that depend on more than a name and a seed; called after the others are filled. */
+    firn_status (*init)(const void *settings, const struct firn_model *m, const struct firn_param_set *params,
+                        uint64_t seed, float *flat, struct firn_error *err);
+
     /* Adds the method's update to w [shape], the tensor `part` of the module `path`, in place; w NULL: only tells whether
      * there is one. NULL: the method cannot be computed into weights. */
     bool (*merge)(const void *settings, const struct firn_param_set *params, const float *flat, const char *path,
@@ -114,6 +122,9 @@ struct firn_adapter {
     void *settings;
     struct firn_param_set params;
     int64_t n_matched;                /* wrapped modules, counted while collecting */
+    int64_t n_virtual, n_prefix;      /* tokens and keys in front of every text; known once collected */
+    bool is_loaded;                   /* from adapter files: tables as they are, no network behind them */
+    bool peft_compatible;             /* PEFT's numbers where firn does otherwise (what pooling reads with virtual tokens) */
     struct firn_str words;            /* last words of all modules met, and ... */
     char *file, *section;             /* ... where the settings come from and ... */
     json_t *wanted;                   /* ... what they name (NULL: nothing), for the error when none matched */
@@ -204,6 +215,7 @@ struct firn_build {
     int64_t layer;                 /* of the block being built; -1 outside */
     int layer_depth;               /* depth of the scope that is the layer itself */
     int64_t n_virtual, n_prefix;   /* set by methods: tokens and keys in front of the text */
+    firn_val *slots;               /* a method's values by layer, made at the first; freed when the graph is built */
     struct firn_counts { int64_t base, head_copies; } counts; /* elements of base tensors met */
 };
 

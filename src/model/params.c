@@ -213,18 +213,22 @@ firn_status firn_param_read(const struct firn_param *p, const struct firn_tensor
     return FIRN_OK;
 }
 
+firn_status firn_params_read_one(const struct firn_param *p, const char *suffix, const struct firn_safetensors *file,
+                                 float *flat, struct firn_error *err)
+{
+    const struct firn_shape want = firn_param_shape(p);
+    const char *name = FIRN_STR("%s%s", p->name, suffix);
+    const struct firn_tensor *t = firn_safetensors_find(file, name);
+    return t != NULL ? firn_param_read(p, t, file->path, name, flat, err)
+                     : firn_fail(err, FIRN_ERR_FORMAT, .file = file->path, .key = name,
+                                 .expected = FIRN_SHAPE_STR(&want), .got = "no such tensor");
+}
+
 firn_status firn_params_read(const struct firn_param_set *set, const char *suffix,
                              const struct firn_safetensors *file, float *flat, struct firn_error *err)
 {
     for (size_t i = 0; i < set->count; i++) {
-        const struct firn_param *p = &set->list[i];
-        const struct firn_shape want = firn_param_shape(p);
-        const char *name = FIRN_STR("%s%s", p->name, suffix);
-        const struct firn_tensor *t = firn_safetensors_find(file, name);
-        if (t == NULL)
-            return firn_fail(err, FIRN_ERR_FORMAT, .file = file->path, .key = name,
-                             .expected = FIRN_SHAPE_STR(&want), .got = "no such tensor");
-        const firn_status status = firn_param_read(p, t, file->path, name, flat, err);
+        const firn_status status = firn_params_read_one(&set->list[i], suffix, file, flat, err);
         if (status)
             return status;
     }

@@ -58,6 +58,8 @@ struct firn_shape firn_param_shape(const struct firn_param *p);
 /* One parameter from a file's tensor of any float type. */
 firn_status firn_param_read(const struct firn_param *p, const struct firn_tensor *t, const char *file,
                             const char *name, float *flat, struct firn_error *err);
+firn_status firn_params_read_one(const struct firn_param *p, const char *suffix, const struct firn_safetensors *file,
+                                 float *flat, struct firn_error *err);
 /* Reads every parameter (name + suffix) from a file into the flat run; a missing or misshapen one is an error. */
 firn_status firn_params_read(const struct firn_param_set *set, const char *suffix,
                              const struct firn_safetensors *file, float *flat, struct firn_error *err);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The files of an adapter directory: adapter_config.json and adapter_model.safetensors, as PEFT writes them. */
 #include "peft/files.h"
+#include "peft/soft.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define CONFIG "adapter_config.json"
 #define TENSORS "adapter_model.safetensors"
+#define STATE "state.safetensors" /* firn's own: every trained tensor, where the files of PEFT do not hold all */
 #define PEFT_VERSION "0.21.2" /* whose files these are like */
 
 static firn_status no_memory(struct firn_error *err)
@@ -59,6 +61,14 @@ static firn_status check_table(const struct firn_model *m, const struct firn_nam
                             .expected = "the base model's own table", .got = "a table with other tokens or values");
 }
 
+static bool has_network(const struct firn_adapter *a)
+{
+    for (size_t i = 0; i < a->params.count; i++)
+        if (firn_is_behind_table(a, a->params.list[i].name))
+            return true;
+    return false;
+}
+
 /* Silent loss is what adapters are feared for: a tensor that nobody asks for is an error. */
 static firn_status check_surplus(const struct firn_adapter *a, const struct firn_model *m,
                                  const struct firn_safetensors *file, struct firn_error *err)
@@ -66,7 +76,8 @@ static firn_status check_surplus(const struct firn_adapter *a, const struct firn
     for (size_t i = 0; i < file->count; i++) {
         const struct firn_named_tensor *t = &file->tensors[i];
         bool is_table;
-        if (firn_params_find(&a->params, t->name) != NULL || is_surplus(a, t->name))
+        const bool is_computed = strcmp(t->name, FIRN_TABLE) == 0 && has_network(a);
+        if (firn_params_find(&a->params, t->name) != NULL || is_surplus(a, t->name) || is_computed)
             continue;
         const firn_status status = check_table(m, t, file->path, &is_table, err);
         if (status)
@@ -95,6 +106,22 @@ static firn_status read_model_folder(const struct firn_adapter *a, const struct 
     return status;
 }
 
+/* The network behind a table: from the state beside it. Without one (PEFT's files) it stays as it is. */
+static firn_status read_state(const struct firn_adapter *a, const char *directory, float *flat, struct firn_error *err)
+{
+    struct firn_safetensors file = { 0 };
+    char *path = firn_path_join(directory, STATE);
+    firn_status status = path != NULL ? FIRN_OK : no_memory(err);
+    if (status == FIRN_OK && firn_path_exists(path)) {
+        status = firn_safetensors_open(&file, path, err);
+        if (status == FIRN_OK)
+            status = firn_params_read(&a->params, "", &file, flat, err);
+        firn_safetensors_close(&file);
+    }
+    free(path);
+    return status;
+}
+
 static bool is_full(const struct firn_adapter *a)
 {
     return strcmp(a->method->peft_type, "FULL") == 0;
@@ -119,12 +146,13 @@ firn_status firn_adapter_read(const struct firn_adapter *a, const struct firn_mo
         status = firn_safetensors_open(&file, path, err);
     if (status == FIRN_OK)
         status = check_surplus(a, m, &file, err);
-    if (status == FIRN_OK)
-        status = firn_params_read(&a->params, "", &file, flat, err);
+    for (size_t i = 0; i < a->params.count && status == FIRN_OK; i++)
+        if (!firn_is_behind_table(a, a->params.list[i].name))
+            status = firn_params_read_one(&a->params.list[i], "", &file, flat, err);
     firn_safetensors_close(&file);
     free(path);
     free(pickle);
-    return status;
+    return status == FIRN_OK && has_network(a) ? read_state(a, directory, flat, err) : status;
 }
 
 /* PEFT's fan_in_fan_out: what is wrapped holds its weight as [in, out]. */
@@ -165,6 +193,28 @@ json_t *firn_adapter_config(const struct firn_adapter *a, const struct firn_mode
     return config;
 }
 
+/* What files hold: the trained tensors without a network behind a table, and the table that it makes. */
+static firn_status save_tensors(const struct firn_adapter *a, struct firn_model *m, const float *flat,
+                                const struct firn_named_tensor *all, const char *path, struct firn_error *err)
+{
+    static char name[] = FIRN_TABLE;
+    float *table = NULL;
+    struct firn_shape shape;
+    size_t n = 0;
+    struct firn_named_tensor *list = calloc(a->params.count + 1, sizeof *list);
+    firn_status status = list == NULL ? no_memory(err) : firn_adapter_table(a, m, flat, &table, &shape, err);
+    for (size_t i = 0; i < a->params.count && status == FIRN_OK; i++)
+        if (!firn_is_behind_table(a, all[i].name))
+            list[n++] = all[i];
+    if (table != NULL)
+        list[n++] = (struct firn_named_tensor){ name, { FIRN_F32, shape, table } };
+    if (status == FIRN_OK)
+        status = firn_safetensors_save(path, list, n, err);
+    free(table);
+    free(list);
+    return status;
+}
+
 firn_status firn_adapter_save(const struct firn_adapter *a, struct firn_model *m, const struct firn_build_params *p,
                               float *flat, const char *directory, const struct firn_save_params *save,
                               struct firn_error *err)
@@ -174,6 +224,7 @@ firn_status firn_adapter_save(const struct firn_adapter *a, struct firn_model *m
     if (a->method->has_hub_files)
         return firn_hub_save(a, m, p, flat, directory, save, err);
     char *path = firn_path_join(directory, TENSORS), *config_path = firn_path_join(directory, CONFIG);
+    char *state_path = save->with_state && has_network(a) ? firn_path_join(directory, STATE) : NULL;
     json_t *config = firn_adapter_config(a, m, p->task, save->base_name);
     struct firn_named_tensor *list = NULL;
     firn_status status = path != NULL && config_path != NULL && config != NULL ? FIRN_OK : no_memory(err);
@@ -182,11 +233,14 @@ firn_status firn_adapter_save(const struct firn_adapter *a, struct firn_model *m
     if (status == FIRN_OK)
         status = firn_params_tensors(&a->params, "", flat, &list, err);
     if (status == FIRN_OK)
-        status = firn_safetensors_save(path, list, a->params.count, err);
+        status = save_tensors(a, m, flat, list, path, err);
+    if (status == FIRN_OK && state_path != NULL)
+        status = firn_safetensors_save(state_path, list, a->params.count, err);
     if (status == FIRN_OK)
         status = firn_json_save(config_path, config, true, err);
-    firn_params_tensors_free(list, a->params.count);
+    firn_params_tensors_free(list, list != NULL ? a->params.count : 0);
     json_decref(config);
+    free(state_path);
     free(path);
     free(config_path);
     return status;

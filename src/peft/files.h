@@ -20,4 +20,11 @@ firn_status firn_hub_read(const struct firn_adapter *a, const struct firn_model 
 firn_status firn_hub_peek(struct firn_adapter_info *info, const json_t *config, const char *directory,
                           struct firn_error *err);
 
+/* A method's computed table (struct firn_method's `table`), on cpu:exact: its bytes depend on no device. *values is
+ * NULL where files hold what is trained; free() it. */
+firn_status firn_adapter_table(const struct firn_adapter *a, struct firn_model *m, const float *flat, float **values,
+                               struct firn_shape *shape, struct firn_error *err);
+/* Trained, but in no adapter file: the network behind a table. */
+bool firn_is_behind_table(const struct firn_adapter *a, const char *name);
+
 #endif

@@ -7,7 +7,7 @@
 
 /* Keys of every method, read by peft.c or of no meaning for the computation. */
 static const char *const common[] = { "type", "peft_type", "task_type", "auto_mapping", "base_model_name_or_path",
-                                      "revision", "inference_mode", "peft_version", NULL };
+                                      "revision", "inference_mode", "peft_version", "peft_compatible", NULL };
 static const struct firn_option no_keys[] = { { NULL } };
 
 static bool is_in(const char *const *list, const char *word)

@@ -96,10 +96,28 @@ firn_status firn_adapter_open(struct firn_adapter *a, const struct firn_model *m
         return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for settings");
     const json_t *wanted = json_object_get(config, "target_modules");
     a->wanted = json_is_null(wanted) ? NULL : json_incref((json_t *) wanted);
+    const json_t *compatible = json_object_get(config, "peft_compatible");
+    a->peft_compatible = json_is_true(compatible);
+    if (compatible != NULL && !json_is_boolean(compatible))
+        return firn_fail(err, FIRN_ERR_USAGE, .file = file, .key = FIRN_STR("%speft_compatible", section),
+                         .expected = "true or false", .got = "something else");
     firn_status status = read_keys(a, config, file, section, err);
     if (status == FIRN_OK && method->open != NULL)
         status = method->open(a->settings, m, task, file, err);
     return status;
+}
+
+/* What PEFT's files cannot say lies beside them, in those that firn wrote; others are PEFT's. */
+static bool is_peft_compatible(const char *directory)
+{
+    char *path = firn_path_join(directory, "firn.json");
+    json_t *facts = NULL;
+    const bool is_ours = path != NULL && firn_path_exists(path) && firn_json_load(path, &facts, NULL) == FIRN_OK;
+    const json_t *value = json_object_get(facts, "peft_compatible");
+    const bool is_it = !is_ours || !json_is_false(value);
+    json_decref(facts);
+    free(path);
+    return is_it;
 }
 
 firn_status firn_adapter_load(struct firn_adapter *a, const struct firn_model *m, enum firn_task task,
@@ -116,6 +134,8 @@ firn_status firn_adapter_load(struct firn_adapter *a, const struct firn_model *m
         status = firn_json_load(path, &config, err);
     if (status == FIRN_OK)
         status = firn_adapter_open(a, m, task, config, path, "", err);
+    a->is_loaded = true;
+    a->peft_compatible = is_peft_compatible(directory);
     if (status == FIRN_ERR_USAGE) { /* a wrong value in a file is the file's fault, not the command line's */
         status = FIRN_ERR_FORMAT;
         if (err != NULL)
@@ -148,5 +168,7 @@ firn_status firn_adapter_init(const struct firn_adapter *a, const struct firn_mo
                               struct firn_error *err)
 {
     firn_params_init(&a->params, seed, flat);
-    return firn_model_fill(m, &a->params, flat, err);
+    const firn_status status = firn_model_fill(m, &a->params, flat, err);
+    const bool has_own = status == FIRN_OK && a->method != NULL && a->method->init != NULL;
+    return has_own ? a->method->init(a->settings, m, &a->params, seed, flat, err) : status;
 }

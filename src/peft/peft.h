@@ -52,6 +52,7 @@ firn_status firn_adapter_peek(struct firn_adapter_info *info, const char *direct
 struct firn_save_params {
     const char *base_name;          /* base_model_name_or_path, as the recipe spells it; NULL: the model's directory */
     const char *const *labels;      /* full, merge: n_labels names for config.json; NULL: LABEL_0, ... */
+    bool with_state;                /* also what PEFT's files leave out, for training to go on (state.safetensors) */
     enum firn_dtype dtype;          /* full, merge: type of trained tensors; FIRN_NONE: f32 for full, the base's for merge */
 };
 /* Writes what `firn train` leaves in adapter/: PEFT's two files; for `full` a model folder (config.json, weights, tokenizer

@@ -45,7 +45,7 @@ firn_status firn_default_names(json_t **tree, const struct firn_default_targets 
 }
 
 /* PEFT adds the usual names of heads for classification; what matches nothing is passed over. */
-static firn_status read_saved(struct firn_wrap *w, enum firn_task task, const char *file, struct firn_error *err)
+firn_status firn_wrap_open_saved(struct firn_wrap *w, enum firn_task task, const char *file, struct firn_error *err)
 {
     json_t *list = json_array();
     const json_t *given = w->modules_to_save;
@@ -77,7 +77,7 @@ static firn_status read_saved(struct firn_wrap *w, enum firn_task task, const ch
 
 firn_status firn_wrap_open(struct firn_wrap *w, enum firn_task task, const char *file, struct firn_error *err)
 {
-    firn_status status = read_saved(w, task, file, err);
+    firn_status status = firn_wrap_open_saved(w, task, file, err);
     const char *word = json_string_value(w->target_modules);
     w->all_linear = word != NULL && strcasecmp(word, "all-linear") == 0;
     if (status == FIRN_OK && !w->all_linear)

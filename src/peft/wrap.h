@@ -53,6 +53,8 @@ firn_status firn_default_names(json_t **tree, const struct firn_default_targets 
 
 /* target_modules must be set already or have been filled by firn_default_names. */
 firn_status firn_wrap_open(struct firn_wrap *w, enum firn_task task, const char *file, struct firn_error *err);
+/* Of it only modules_to_save, for methods that wrap nothing. */
+firn_status firn_wrap_open_saved(struct firn_wrap *w, enum firn_task task, const char *file, struct firn_error *err);
 void firn_wrap_close(struct firn_wrap *w);
 bool firn_wrap_targets(const struct firn_wrap *w, const struct firn_site *s);
 bool firn_wrap_copies(const struct firn_wrap *w, const struct firn_site *s);

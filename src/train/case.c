@@ -143,7 +143,7 @@ static firn_status find(const struct firn_case_file *c, const char *name, int64_
     return FIRN_OK;
 }
 
-firn_status firn_case_inputs(const struct firn_case_file *c, const struct firn_model *m, int64_t index,
+firn_status firn_case_inputs(const struct firn_case_file *c, const struct firn_session *s, int64_t index,
                              struct firn_inputs *in, struct firn_error *err)
 {
     const struct firn_tensor *ids = firn_safetensors_find(&c->batches, "input_ids"), *mask, *types, *labels;
@@ -188,6 +188,6 @@ firn_status firn_case_inputs(const struct firn_case_file *c, const struct firn_m
     else if (labels != NULL)
         copy_ints(labels, index, n_labels, in->labels);
     const struct firn_build_params p = { .task = c->task, .problem = c->problem };
-    firn_inputs_finish(in, m, &p);
+    firn_inputs_finish(in, &s->model, &s->adapter, &p);
     return FIRN_OK;
 }

@@ -24,7 +24,7 @@ firn_status firn_case_open(struct firn_case_file *c, const char *directory, stru
 void firn_case_close(struct firn_case_file *c);
 char *firn_case_path(const struct firn_case_file *c, const char *name); /* malloc'd */
 /* Micro-batch `index` as inputs; firn_inputs_free() it. */
-firn_status firn_case_inputs(const struct firn_case_file *c, const struct firn_model *m, int64_t index,
+firn_status firn_case_inputs(const struct firn_case_file *c, const struct firn_session *s, int64_t index,
                              struct firn_inputs *in, struct firn_error *err);
 
 #endif

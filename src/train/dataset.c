@@ -239,10 +239,11 @@ static void mask_tokens(struct firn_inputs *in, const struct firn_model *m, int3
 }
 
 firn_status firn_dataset_inputs(const struct firn_dataset *d, const struct firn_batches *plan, uint32_t index,
-                                const struct firn_model *m, const struct firn_dataset_params *p, uint64_t seed,
+                                const struct firn_session *s, const struct firn_dataset_params *p, uint64_t seed,
                                 uint32_t step, struct firn_inputs *in, struct firn_error *err)
 {
     const struct firn_batch *batch = &plan->list[index];
+    const struct firn_model *m = &s->model;
     const bool has_targets = p->task == FIRN_TASK_SEQ_CLS && p->problem != FIRN_SINGLE_LABEL;
     const int64_t classes = !has_targets ? 0 : p->problem == FIRN_REGRESSION ? 1 : (int64_t) p->labels->count;
     const int32_t pad = m->config.pad_id >= 0 ? (int32_t) m->config.pad_id : 0;
@@ -268,7 +269,7 @@ firn_status firn_dataset_inputs(const struct firn_dataset *d, const struct firn_
     if (p->task == FIRN_TASK_MASKED_LM)
         mask_tokens(in, m, firn_tokenizer_role(p->tokenizer, FIRN_ROLE_MASK), seed, step);
     const struct firn_build_params build = { .task = p->task, .problem = p->problem };
-    firn_inputs_finish(in, m, &build);
+    firn_inputs_finish(in, m, &s->adapter, &build);
     return FIRN_OK;
 }
 

@@ -8,6 +8,7 @@
 #include "firn/tokenizer.h"
 #include "train/inputs.h"
 #include "train/recipe.h"
+#include "train/session.h"
 
 struct firn_example {
     int32_t *ids, *types;  /* length each */
@@ -44,7 +45,7 @@ void firn_dataset_free(struct firn_dataset *d);
 
 /* One batch as inputs. `masking` is the seed of masked language modelling's choices at this step (0 .. in evaluation). */
 firn_status firn_dataset_inputs(const struct firn_dataset *d, const struct firn_batches *plan, uint32_t batch,
-                                const struct firn_model *m, const struct firn_dataset_params *p, uint64_t seed,
+                                const struct firn_session *s, const struct firn_dataset_params *p, uint64_t seed,
                                 uint32_t step, struct firn_inputs *in, struct firn_error *err);
 
 /* Which problem the labels of a table pose: words, whole numbers -> single label; lists -> multi-label; fractions ->

@@ -65,9 +65,14 @@ static double macro_f1(const struct tally *t)
 static firn_status run_batch(struct firn_session *s, const struct firn_inputs *in, const struct firn_dataset_params *p,
                              int64_t classes, float *logits, double *loss, struct firn_error *err)
 {
-    const int64_t rows = p->task == FIRN_TASK_SEQ_CLS ? in->batch : in->batch * in->length;
-    return firn_session_forward(s, p->has_labels ? FIRN_PLAN_EVAL : FIRN_PLAN_LOGITS, in, 1, loss, logits,
-                                classes > 0 ? rows * classes : 0, err);
+    const int64_t n = p->task == FIRN_TASK_SEQ_CLS ? 0 : s->adapter.n_virtual;
+    const int64_t rows = p->task == FIRN_TASK_SEQ_CLS ? in->batch : in->batch * (n + in->length);
+    const firn_status status = firn_session_forward(s, p->has_labels ? FIRN_PLAN_EVAL : FIRN_PLAN_LOGITS, in, 1, loss,
+                                                    logits, classes > 0 ? rows * classes : 0, err);
+    for (int64_t b = 0; b < in->batch && n > 0 && logits != NULL; b++) /* virtual tokens have no label */
+        memmove(logits + b * in->length * classes, logits + (b * (n + in->length) + n) * classes,
+                sizeof *logits * (size_t) (in->length * classes));
+    return status;
 }
 
 firn_status firn_evaluate(struct firn_session *s, const struct firn_dataset *d, const struct firn_dataset_params *p,
@@ -83,7 +88,7 @@ firn_status firn_evaluate(struct firn_session *s, const struct firn_dataset *d, 
     struct tally t = { .classes = classes, .right = calloc((size_t) classes + 1, sizeof(uint64_t)),
                        .said = calloc((size_t) classes + 1, sizeof(uint64_t)),
                        .true_ = calloc((size_t) classes + 1, sizeof(uint64_t)) };
-    float *logits = classes > 0 ? malloc(sizeof *logits * (size_t) (batch_size * (p->task == FIRN_TASK_SEQ_CLS ? 1 : p->max_length) * classes)) : NULL;
+    float *logits = classes > 0 ? malloc(sizeof *logits * (size_t) (batch_size * (p->task == FIRN_TASK_SEQ_CLS ? 1 : s->adapter.n_virtual + p->max_length) * classes)) : NULL;
     *m = (struct firn_metrics){ .perplexity = NAN, .accuracy = NAN, .f1 = NAN, .mean_error = NAN, .examples = d->count };
     firn_status status = t.right == NULL || t.said == NULL || t.true_ == NULL || (classes > 0 && logits == NULL)
                              ? firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for an evaluation")
@@ -92,7 +97,7 @@ firn_status firn_evaluate(struct firn_session *s, const struct firn_dataset *d, 
     for (uint32_t b = 0; b < plan.count && status == FIRN_OK; b++) {
         struct firn_inputs in;
         double loss = 0;
-        status = firn_dataset_inputs(d, &plan, b, &s->model, p, 0, b, &in, err);
+        status = firn_dataset_inputs(d, &plan, b, s, p, 0, b, &in, err);
         if (status)
             break;
         status = run_batch(s, &in, p, classes, logits, &loss, err);

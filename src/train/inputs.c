@@ -11,7 +11,7 @@ firn_status firn_inputs_create(struct firn_inputs *in, int64_t batch, int64_t le
     const size_t n = (size_t) (batch * length) + 1;
     *in = (struct firn_inputs){ .batch = batch, .length = length, .classes = classes };
     int32_t **const arrays[] = { &in->input_ids, &in->token_type_ids, &in->position_ids, &in->attention_mask,
-                                 &in->labels, &in->pick };
+                                 &in->labels, &in->pick, &in->first };
     bool made = true;
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
         made &= (*arrays[i] = calloc(n, sizeof(int32_t))) != NULL;
@@ -21,7 +21,7 @@ firn_status firn_inputs_create(struct firn_inputs *in, int64_t batch, int64_t le
         return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a batch");
     }
     for (size_t i = 0; i < n; i++)
-        in->labels[i] = -100;
+        in->labels[i] = in->first[i] = -100;
     return FIRN_OK;
 }
 
@@ -52,6 +52,7 @@ void firn_inputs_free(struct firn_inputs *in)
     free(in->attention_mask);
     free(in->labels);
     free(in->pick);
+    free(in->first);
     free(in->targets);
     memset(in, 0, sizeof *in);
 }
@@ -69,6 +70,7 @@ static void shift_labels(struct firn_inputs *in)
 {
     for (int64_t b = 0; b < in->batch; b++) {
         int32_t *row = in->labels + b * in->length;
+        in->first[b] = row[0];
         memmove(row, row + 1, sizeof *row * (size_t) (in->length - 1));
         row[in->length - 1] = -100;
     }
@@ -102,7 +104,14 @@ static int64_t n_labels(const struct firn_inputs *in, enum firn_task task)
                                           : in->batch * in->length;
 }
 
-void firn_inputs_finish(struct firn_inputs *in, const struct firn_model *m, const struct firn_build_params *p)
+/* Labels stand row by row beside the tokens. */
+static bool has_rows(enum firn_task task)
+{
+    return task != FIRN_TASK_SEQ_CLS && task != FIRN_TASK_SEQ2SEQ_LM;
+}
+
+void firn_inputs_finish(struct firn_inputs *in, const struct firn_model *m, const struct firn_adapter *a,
+                        const struct firn_build_params *p)
 {
     set_positions(in, m);
     for (int64_t b = 0; b < in->batch; b++)
@@ -119,6 +128,8 @@ void firn_inputs_finish(struct firn_inputs *in, const struct firn_model *m, cons
     }
     for (int64_t i = 0; i < n_labels(in, p->task); i++)
         in->counted += in->labels[i] >= 0;
+    for (int64_t b = 0; b < in->batch && a != NULL && a->n_virtual > 0; b++)
+        in->counted += in->first[b] >= 0;
 }
 
 void firn_inputs_count_positions(struct firn_inputs *in)
@@ -144,40 +155,105 @@ firn_status firn_inputs_check(const struct firn_inputs *in, const struct firn_mo
             return firn_fail(err, FIRN_ERR_SHAPE, .key = "input_ids",
                              .expected = FIRN_STR("ids below the vocabulary of %lld", (long long) m->config.vocabulary),
                              .got = FIRN_STR("%d (tokenizer and model do not fit)", in->input_ids[i]));
-    for (int64_t i = 0; i < rows && p->has_loss && p->problem == FIRN_SINGLE_LABEL; i++)
-        if (in->labels[i] >= classes)
+    for (int64_t i = 0; i < rows + in->batch && p->has_loss && p->problem == FIRN_SINGLE_LABEL; i++) {
+        const int32_t label = i < rows ? in->labels[i] : in->first[i - rows];
+        if (label >= classes)
             return firn_fail(err, FIRN_ERR_SHAPE, .key = "labels",
                              .expected = FIRN_STR("labels below %lld", (long long) classes),
-                             .got = FIRN_STR("%d", in->labels[i]));
+                             .got = FIRN_STR("%d", label));
+    }
     return FIRN_OK;
 }
 
-firn_status firn_inputs_upload(const struct firn_inputs *in, const struct firn_build_params *p,
-                               struct firn_store *store, struct firn_error *err)
+/* Rows of `length` with n_virtual more before each. */
+struct extended {
+    int32_t *token_type_ids, *position_ids, *attention_mask, *labels, *pick;
+};
+
+static void extend_row(const struct firn_inputs *in, const struct firn_model *m, const struct firn_front *f,
+                       bool with_labels, int64_t b, struct extended *e)
 {
-    const size_t n = sizeof(int32_t) * (size_t) (in->batch * in->length), rows = sizeof(int32_t) * (size_t) in->batch;
+    const int64_t n = f->n_virtual, keys = n + f->n_prefix, length = in->length, from = b * length;
+    /* behind embedded tokens transformers' RoBERTa sees no padding and counts it */
+    const int64_t first = m->config.first_position;
+    const bool counts_all = f->is_peft && n > 0 && first > 0;
+    for (int64_t i = 0; i < n; i++) {
+        e->token_type_ids[b * (n + length) + i] = 0;
+        e->position_ids[b * (n + length) + i] = (int32_t) (first + f->n_prefix + i);
+        e->labels[b * (n + length) + i] = i + 1 < n ? -100 : in->first[b];
+    }
+    for (int64_t i = 0; i < keys; i++)
+        e->attention_mask[b * (keys + length) + i] = 1;
+    for (int64_t t = 0; t < length; t++) {
+        const int64_t to = b * (n + length) + n + t;
+        e->token_type_ids[to] = in->token_type_ids[from + t];
+        e->position_ids[to] = (int32_t) (keys + (counts_all ? first + t : in->position_ids[from + t]));
+        e->attention_mask[b * (keys + length) + keys + t] = in->attention_mask[from + t];
+        if (with_labels)
+            e->labels[to] = in->labels[from + t];
+    }
+}
+
+static int32_t picked_row(const struct firn_inputs *in, const struct firn_model *m, const struct firn_front *f,
+                          bool pools, int64_t b)
+{
+    const int64_t length = f->n_virtual + in->length, t = in->pick[b] - b * in->length;
+    const bool is_peft = pools && f->is_peft && f->n_virtual > 0;
+    const int64_t at = !is_peft ? f->n_virtual + t : m->arch->pools_last ? length - 1 : 0;
+    return (int32_t) (b * length + at);
+}
+
+static firn_status extend(const struct firn_inputs *in, const struct firn_model *m, const struct firn_front *f,
+                          const struct firn_build_params *p, int32_t **block, struct extended *e,
+                          struct firn_error *err)
+{
+    const size_t tokens = (size_t) (in->batch * (f->n_virtual + in->length)), batch = (size_t) in->batch;
+    const size_t keys = (size_t) (in->batch * (f->n_virtual + f->n_prefix + in->length));
+    int32_t *at = *block = malloc(sizeof *at * (3 * tokens + keys + batch + 1));
+    if (at == NULL)
+        return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a batch");
+    *e = (struct extended){ at, at + tokens, at + 2 * tokens, at + 2 * tokens + keys, at + 3 * tokens + keys };
+    for (int64_t b = 0; b < in->batch; b++) {
+        extend_row(in, m, f, has_rows(p->task), b, e);
+        e->pick[b] = picked_row(in, m, f, p->task <= FIRN_TASK_TOKEN_CLS, b);
+    }
+    if (!has_rows(p->task))
+        e->labels = in->labels;
+    return FIRN_OK;
+}
+
+firn_status firn_inputs_upload(const struct firn_inputs *in, const struct firn_model *m, const struct firn_front *front,
+                               const struct firn_build_params *p, struct firn_store *store, struct firn_error *err)
+{
+    /* a decoder's keys have no mask, and these positions are the encoder's */
+    const struct firn_front here = { front->n_virtual, in->target > 0 ? 0 : front->n_prefix, front->is_peft };
+    const size_t one = sizeof(int32_t) * (size_t) in->batch, n = one * (size_t) in->length;
+    const size_t tokens = n + one * (size_t) here.n_virtual, keys = tokens + one * (size_t) here.n_prefix;
+    int32_t *block = NULL;
+    struct extended e = { 0 };
+    firn_status status = extend(in, m, &here, p, &block, &e, err);
+    if (status)
+        return status;
     const struct {
         const char *name;
         const void *data;
         size_t size;
     } leaves[] = {
         { "input_ids", in->input_ids, n },
-        { "token_type_ids", in->token_type_ids, n },
-        { "position_ids", in->position_ids, n },
-        { "attention_mask", in->attention_mask, n },
-        { "pick", in->pick, rows },
-        { "labels", in->labels, sizeof(int32_t) * (size_t) n_labels(in, p->task) },
-        { "decoder_input_ids", in->decoder_input_ids, sizeof(int32_t) * (size_t) (in->batch * in->target) },
+        { "token_type_ids", e.token_type_ids, tokens },
+        { "position_ids", e.position_ids, tokens },
+        { "attention_mask", e.attention_mask, keys },
+        { "pick", e.pick, one },
+        { "labels", e.labels, has_rows(p->task) ? tokens : sizeof(int32_t) * (size_t) n_labels(in, p->task) },
+        { "decoder_input_ids", in->decoder_input_ids, one * (size_t) in->target },
         { "targets", in->targets, sizeof(float) * (size_t) (in->batch * in->classes) },
     };
-    for (size_t i = 0; i < sizeof leaves / sizeof leaves[0]; i++) {
+    for (size_t i = 0; i < sizeof leaves / sizeof leaves[0] && status == FIRN_OK; i++) {
         /* labels of another plan of the store may be of another size */
-        const bool is_of_loss = leaves[i].data == in->labels || leaves[i].data == in->targets;
-        if (!firn_store_has(store, leaves[i].name) || (is_of_loss && !p->has_loss))
-            continue;
-        const firn_status status = firn_store_write(store, leaves[i].name, 0, leaves[i].data, leaves[i].size, err);
-        if (status)
-            return status;
+        const bool is_of_loss = leaves[i].data == e.labels || leaves[i].data == in->targets;
+        if (firn_store_has(store, leaves[i].name) && (!is_of_loss || p->has_loss))
+            status = firn_store_write(store, leaves[i].name, 0, leaves[i].data, leaves[i].size, err);
     }
-    return FIRN_OK;
+    free(block);
+    return status;
 }

@@ -45,6 +45,8 @@ static firn_status open_session(struct replay *r, struct firn_error *err)
         status = firn_json_load(config, &method, err);
     else if (status == FIRN_OK && strcmp(c->method, "none") != 0)
         method = json_pack("{s:s}", "type", c->method);
+    if (method != NULL)
+        json_object_set_new(method, "peft_compatible", json_true());
     const struct firn_session_params params = {
         .model = model, .device = r->p->device, .task = c->task, .problem = c->problem, .n_labels = c->n_labels,
         .smoothing = (float) c->smoothing, .accumulates = c->grad_accum > 1, .decays_all = c->decays_all,
@@ -89,13 +91,14 @@ static firn_status load_start(struct replay *r, struct firn_error *err)
     return status ? status : firn_session_push(&r->s, "params", r->s.flat, err);
 }
 
-static struct firn_shape logits_shape(const struct replay *r, const struct firn_inputs *in, int64_t *classes)
+static struct firn_shape logits_shape(const struct replay *r, const struct firn_inputs *in, int64_t n_virtual,
+                                      int64_t *classes)
 {
     const bool is_pair = r->c.task == FIRN_TASK_SEQ2SEQ_LM;
     const bool is_lm = r->c.task == FIRN_TASK_CAUSAL_LM || r->c.task == FIRN_TASK_MASKED_LM || is_pair;
     *classes = is_lm ? r->s.model.config.vocabulary : r->c.n_labels;
     return r->c.task == FIRN_TASK_SEQ_CLS ? firn_dims(in->batch, *classes)
-                                          : firn_dims(in->batch, is_pair ? in->target : in->length, *classes);
+                                          : firn_dims(in->batch, is_pair ? in->target : n_virtual + in->length, *classes);
 }
 
 /* Logits of batch 0; rows at padding mean nothing and are set to zero (a decoder has no mask). */
@@ -103,10 +106,11 @@ static firn_status dump_logits(struct replay *r, const char *name, enum firn_pla
 {
     struct firn_inputs in;
     int64_t classes;
-    firn_status status = firn_case_inputs(&r->c, &r->s.model, 0, &in, err);
+    firn_status status = firn_case_inputs(&r->c, &r->s, 0, &in, err);
     if (status)
         return status;
-    const struct firn_shape shape = logits_shape(r, &in, &classes);
+    const int64_t n = kind == FIRN_PLAN_BARE ? 0 : r->s.adapter.n_virtual;
+    const struct firn_shape shape = logits_shape(r, &in, n, &classes);
     float *logits = firn_dump_add(&r->dump, name, FIRN_F32, shape, NULL);
     status = logits == NULL ? no_memory(err)
                             : firn_session_forward(&r->s, kind, &in, 1, NULL, logits,
@@ -114,7 +118,7 @@ static firn_status dump_logits(struct replay *r, const char *name, enum firn_pla
     const bool masks = shape.rank == 3 && r->c.task != FIRN_TASK_SEQ2SEQ_LM;
     for (int64_t i = 0; status == FIRN_OK && masks && i < in.batch * in.length; i++)
         if (in.attention_mask[i] == 0)
-            memset(logits + i * classes, 0, sizeof *logits * (size_t) classes);
+            memset(logits + (i + (i / in.length + 1) * n) * classes, 0, sizeof *logits * (size_t) classes);
     firn_inputs_free(&in);
     return status;
 }
@@ -153,7 +157,7 @@ static firn_status train_step(struct replay *r, int64_t step, double *loss, doub
     int64_t counted = 0;
     firn_status status = in == NULL ? no_memory(err) : FIRN_OK;
     for (int64_t a = 0; a < c->grad_accum && status == FIRN_OK; a++) {
-        status = firn_case_inputs(c, &r->s.model, step * c->grad_accum + a, &in[a], err);
+        status = firn_case_inputs(c, &r->s, step * c->grad_accum + a, &in[a], err);
         counted += in[a].counted;
     }
     *loss = 0;
@@ -291,7 +295,7 @@ static firn_status dump_embedding(struct replay *r, struct firn_error *err)
 {
     struct firn_inputs in;
     const int64_t width = r->s.model.config.width;
-    firn_status status = firn_case_inputs(&r->c, &r->s.model, 0, &in, err);
+    firn_status status = firn_case_inputs(&r->c, &r->s, 0, &in, err);
     if (status)
         return status;
     const int64_t n = in.batch * in.length;

@@ -237,10 +237,10 @@ static struct firn_build_params build_params(const struct firn_run *r)
                                        .n_labels = firn_task_n_labels(&r->task) };
 }
 
-static firn_status save_adapter(struct firn_run *r, const char *directory, struct firn_error *err)
+static firn_status save_adapter(struct firn_run *r, const char *directory, bool with_state, struct firn_error *err)
 {
     const struct firn_build_params p = build_params(r);
-    const struct firn_save_params how = { .base_name = r->recipe->model,
+    const struct firn_save_params how = { .base_name = r->recipe->model, .with_state = with_state,
                                           .labels = (const char *const *) r->task.labels.names };
     firn_status status = firn_session_pull(&r->session, "params", r->session.flat, err);
     if (status == FIRN_OK)
@@ -250,7 +250,7 @@ static firn_status save_adapter(struct firn_run *r, const char *directory, struc
 
 firn_status firn_run_save_best(struct firn_run *r, struct firn_error *err)
 {
-    return save_adapter(r, r->output.best, err);
+    return save_adapter(r, r->output.best, true, err);
 }
 
 /* Figures of the run: what the report shows, for programs. The plan with the largest arena counts. */
@@ -324,10 +324,12 @@ firn_status firn_run_finish(struct firn_run *r, struct firn_error *err)
             status = firn_session_push(&r->session, "params", r->session.flat, err);
     }
     if (status == FIRN_OK)
-        status = save_adapter(r, r->output.adapter, err);
+        status = save_adapter(r, r->output.adapter, false, err);
     if (status == FIRN_OK)
         status = write_report(r, err);
     json_t *facts = firn_task_json(&r->task, r->fingerprint);
+    if (r->session.adapter.n_virtual > 0)
+        json_object_set_new(facts, "peft_compatible", json_boolean(r->session.adapter.peft_compatible));
     if (status == FIRN_OK) /* last: it says that the run is finished */
         status = firn_json_save(r->output.finished, facts, false, err);
     json_decref(facts);

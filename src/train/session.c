@@ -106,6 +106,8 @@ static firn_status build(struct firn_session *s, struct firn_session_plan *sp, s
     if (sp->graph == NULL)
         return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a graph");
     firn_status status = firn_model_build(&b, sp->graph, &s->model, &s->adapter, &sp->build, err);
+    if (status == FIRN_OK)
+        sp->front = (struct firn_front){ b.n_virtual, b.n_prefix, s->adapter.peft_compatible };
     if (status == FIRN_OK && sp->kind == FIRN_PLAN_TRAIN)
         status = firn_step_build(&b, s->params.accumulates, err);
     if (status == FIRN_OK)
@@ -209,7 +211,7 @@ firn_status firn_session_micro(struct firn_session *s, const struct firn_micro *
     if (status == FIRN_OK)
         status = firn_inputs_check(in, &s->model, &sp->build, err);
     if (status == FIRN_OK)
-        status = firn_inputs_upload(in, &sp->build, s->store, err);
+        status = firn_inputs_upload(in, &s->model, &sp->front, &sp->build, s->store, err);
     if (status == FIRN_OK)
         status = write_if(s, "scale", &micro->scale, sizeof micro->scale, err);
     if (status == FIRN_OK)
@@ -240,7 +242,7 @@ firn_status firn_session_forward(struct firn_session *s, enum firn_plan_kind kin
     if (status == FIRN_OK)
         status = firn_inputs_check(in, &s->model, &sp->build, err);
     if (status == FIRN_OK)
-        status = firn_inputs_upload(in, &sp->build, s->store, err);
+        status = firn_inputs_upload(in, &s->model, &sp->front, &sp->build, s->store, err);
     if (status == FIRN_OK)
         status = write_if(s, "scale", &scale, sizeof scale, err);
     if (status == FIRN_OK)

@@ -30,6 +30,7 @@ enum firn_plan_kind { FIRN_PLAN_TRAIN, FIRN_PLAN_EVAL, FIRN_PLAN_LOGITS, FIRN_PL
 struct firn_session_plan {
     enum firn_plan_kind kind;
     struct firn_build_params build;
+    struct firn_front front;
     struct firn_graph *graph;
     struct firn_plan *plan;
 };

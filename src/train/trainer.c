@@ -67,7 +67,7 @@ static firn_status collect_inputs(struct firn_run *r, int64_t step, struct step_
         return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a batch");
     for (int64_t a = 0; a < accum && first + a < r->batches.count; a++) {
         const firn_status status =
-            firn_dataset_inputs(&r->train, &r->batches, (uint32_t) (first + a), &r->session.model, &p,
+            firn_dataset_inputs(&r->train, &r->batches, (uint32_t) (first + a), &r->session, &p,
                                 (uint64_t) r->recipe->train.seed, (uint32_t) (step * accum + a), &s->in[a], err);
         if (status)
             return status;

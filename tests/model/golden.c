@@ -172,7 +172,7 @@ static void put_inputs(struct golden_run *r, struct golden *g)
     read_ids(g, "input_ids", B * T, ids);
     put(r, "input_ids", ids, sizeof *ids * (size_t) (B * T), g);
     memcpy(in.input_ids, ids, sizeof *ids * (size_t) (B * T));
-    firn_inputs_finish(&in, &g->model, &g->params);
+    firn_inputs_finish(&in, &g->model, NULL, &g->params);
     put(r, "pick", in.pick, sizeof *ids * (size_t) B, g);
     put(r, "position_ids", in.position_ids, sizeof *ids * (size_t) (B * T), g);
     read_ids(g, "token_type_ids", B * T, ids);

@@ -147,10 +147,25 @@ static void put(struct tiny *t, struct firn_store *s, const char *name, const in
         expect_ok(firn_store_write(s, name, 0, data, sizeof *data * (size_t) n, &t->err), &t->err);
 }
 
+/* Two rows of five tokens behind what a method puts in front of them. */
+static void put_inputs(struct tiny *t, const struct firn_build *b, struct firn_store *store)
+{
+    static const int32_t ids[10] = { 1, 2, 3, 4, 5, 9, 8, 7, 0, 0 };
+    const int n = (int) b->n_virtual, keys = n + (int) b->n_prefix;
+    int32_t mask[100], at[100], types[100] = { 0 }, pick[2] = { n + 4, 2 * n + 7 };
+    for (int i = 0; i < 2 * (keys + 5); i++)
+        mask[i] = i < 2 * (keys + 5) - 2;
+    for (int i = 0; i < 2 * (n + 5); i++)
+        at[i] = i % (n + 5) + (int) b->n_prefix;
+    put(t, store, "input_ids", ids, 10);
+    put(t, store, "attention_mask", mask, 2 * (keys + 5));
+    put(t, store, "position_ids", at, 2 * (n + 5));
+    put(t, store, "token_type_ids", types, 2 * (n + 5));
+    put(t, store, "pick", pick, 2);
+}
+
 float *tiny_logits(struct tiny *t, int64_t *count)
 {
-    static const int32_t ids[10] = { 1, 2, 3, 4, 5, 9, 8, 7, 0, 0 }, mask[10] = { 1, 1, 1, 1, 1, 1, 1, 1, 0, 0 };
-    static const int32_t at[10] = { 0, 1, 2, 3, 4, 0, 1, 2, 3, 4 }, types[10] = { 0 }, pick[2] = { 4, 7 };
     struct firn_graph *g = firn_graph_create();
     struct firn_build b;
     struct firn_device *device = NULL;
@@ -167,11 +182,7 @@ float *tiny_logits(struct tiny *t, int64_t *count)
         expect_ok(firn_store_add(store, FIRN_LEAF_PARAM, "params", sizeof(float) * (size_t) t->adapter.params.flat,
                                  t->flat, err), err);
     expect_ok(firn_plan_bind(plan, store, err), err);
-    put(t, store, "input_ids", ids, 10);
-    put(t, store, "attention_mask", mask, 10);
-    put(t, store, "position_ids", at, 10);
-    put(t, store, "token_type_ids", types, 10);
-    put(t, store, "pick", pick, 2);
+    put_inputs(t, &b, store);
     expect_ok(firn_plan_run(plan, true, false, err), err);
     for (uint32_t id = 1; id < firn_graph_n_values(g); id++) {
         const struct firn_value *v = firn_graph_value(g, (firn_val){ id });
