@@ -132,8 +132,8 @@ static firn_status classify(const struct flags *f, const char *model, struct fir
     if (status == FIRN_OK) {
         firn_task_dataset_params(&task, &p);
         p.has_labels = false;
-        if (p.max_length > session.model.config.max_positions)
-            p.max_length = (uint32_t) session.model.config.max_positions;
+        if ((int64_t) p.max_length > firn_model_limit(&session.model))
+            p.max_length = (uint32_t) firn_model_limit(&session.model);
         status = firn_dataset_make(&data, &table, &p, err);
     }
     if (status == FIRN_OK)

@@ -71,7 +71,7 @@ static firn_status plan_for(const struct firn_recipe *r, const struct firn_task_
     struct firn_graph *g = NULL;
     struct firn_plan *plan = NULL;
     struct firn_build b;
-    const int64_t length = task->max_length < m->config.max_positions ? task->max_length : m->config.max_positions;
+    const int64_t length = task->max_length < firn_model_limit(m) ? task->max_length : firn_model_limit(m);
     const struct firn_build_params p = { .batch = r->train.batch_size, .length = length, .task = task->task,
                                          .problem = task->problem, .n_labels = firn_task_n_labels(task),
                                          .has_loss = true, .training = r->train.dropout,

@@ -65,6 +65,11 @@ void firn_model_close(struct firn_model *m)
     memset(m, 0, sizeof *m);
 }
 
+int64_t firn_model_limit(const struct firn_model *m)
+{
+    return firn_rope_limit(&m->config.rope, m->config.max_positions) - m->config.first_position;
+}
+
 static firn_status check(const struct firn_model *m, const struct firn_build_params *p, struct firn_error *err)
 {
     if (m->arch->head[p->task] == NULL) {
@@ -82,7 +87,7 @@ static firn_status check(const struct firn_model *m, const struct firn_build_par
     if (classifies && (p->n_labels < 1 || p->n_labels > 1 << 24))
         return firn_fail(err, FIRN_ERR_USAGE, .key = "labels", .expected = "at least one",
                          .got = FIRN_STR("%lld", (long long) p->n_labels));
-    const int64_t limit = firn_rope_limit(&m->config.rope, m->config.max_positions) - m->config.first_position;
+    const int64_t limit = firn_model_limit(m);
     if (p->length < 1 || p->length > limit)
         return firn_fail(err, FIRN_ERR_SHAPE, .file = m->directory, .key = "max_position_embeddings",
                          .expected = FIRN_STR("1 to %lld tokens", (long long) limit),

@@ -173,6 +173,8 @@ extern const struct firn_arch *const firn_archs[]; /* NULL at the end */
 /* Whether the linear layer `path` is held as [in, out] (transformers' Conv1D). */
 bool firn_arch_is_conv1d(const struct firn_arch *arch, const char *path);
 
+/* The longest sequence that the model's positions can hold. */
+int64_t firn_model_limit(const struct firn_model *m);
 firn_status firn_model_open(struct firn_model *m, const char *directory, struct firn_error *err);
 /* A model of a config.json (or a directory that holds one) alone: weights are made from a seed, matrices of type
  * `matrices` (f32, f16, bf16). For plans and measurements. */

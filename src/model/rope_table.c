@@ -58,7 +58,9 @@ firn_status firn_rope_read(struct firn_rope *rope, double theta, const json_t *s
                            int64_t max_positions, const char *path, struct firn_error *err)
 {
     const double most = (double) max_positions;
-    struct reader r = { .tree = json_is_object(parameters) ? parameters : scaling };
+    /* as transformers: rope_scaling is asked first, unless it is empty */
+    const bool is_old = json_object_size(scaling) > 0 || !json_is_object(parameters);
+    struct reader r = { .tree = is_old ? scaling : parameters };
     *rope = (struct firn_rope){ .kind = FIRN_ROPE_DEFAULT };
     const firn_status status = find_kind(r.tree, &rope->kind, path, err);
     if (status)
@@ -73,8 +75,12 @@ firn_status firn_rope_read(struct firn_rope *rope, double theta, const json_t *s
                           is_scaled ? 1e-6 : -INFINITY, is_scaled ? 1e6 : INFINITY);
     rope->low_freq = number(&r, "low_freq_factor", is_llama3 ? NAN : 1, 1e-6, 1e6);
     rope->high_freq = number(&r, "high_freq_factor", is_llama3 ? NAN : 4, 1e-6, 1e6);
-    rope->beta_fast = number(&r, "beta_fast", 32, 1e-6, 1e6);
-    rope->beta_slow = number(&r, "beta_slow", 1, 1e-6, 1e6);
+    rope->beta_fast = number(&r, "beta_fast", 32, 0, 1e6);
+    rope->beta_slow = number(&r, "beta_slow", 1, 0, 1e6);
+    if (rope->beta_fast == 0) /* stands for the default */
+        rope->beta_fast = 32;
+    if (rope->beta_slow == 0)
+        rope->beta_slow = 1;
     rope->truncate = !json_is_false(json_object_get(r.tree, "truncate"));
     rope->gain = rope->kind == FIRN_ROPE_YARN ? yarn_gain(&r, rope->factor) : 1;
     number(&r, "partial_rotary_factor", 1, 1, 1);
@@ -85,8 +91,7 @@ firn_status firn_rope_read(struct firn_rope *rope, double theta, const json_t *s
     const json_t *value = json_object_get(r.tree, r.bad);
     char *got = value != NULL ? firn_json_dump(value, 0, false) : NULL;
     const firn_status wrong = firn_fail(err, FIRN_ERR_FORMAT, .file = path,
-                                        .key = FIRN_STR("%s.%s", json_is_object(parameters) ? "rope_parameters" : "rope_scaling",
-                                                        r.bad),
+                                        .key = FIRN_STR("%s.%s", is_old ? "rope_scaling" : "rope_parameters", r.bad),
                                         .expected = FIRN_STR("a number that %s scaling can use", kinds[rope->kind]),
                                         .got = got != NULL ? got : "none");
     free(got);
@@ -95,8 +100,13 @@ firn_status firn_rope_read(struct firn_rope *rope, double theta, const json_t *s
 
 int64_t firn_rope_limit(const struct firn_rope *rope, int64_t max_positions)
 {
-    return rope->kind == FIRN_ROPE_DYNAMIC && rope->factor > 1 ? (int64_t) ((double) max_positions * rope->factor)
-                                                               : max_positions;
+    /* max_position_embeddings is in some files the length before the scaling, in others the one after it */
+    double most = (double) max_positions;
+    if (rope->kind == FIRN_ROPE_DYNAMIC || rope->kind == FIRN_ROPE_LINEAR)
+        most *= fmax(rope->factor, 1);
+    else if (rope->kind != FIRN_ROPE_DEFAULT)
+        most = fmax(most, rope->original * rope->factor);
+    return most < 1e9 ? (int64_t) most : 1000000000;
 }
 
 /* Llama 3.1: long waves are slowed by `factor`, short ones kept, a smooth passage between. */

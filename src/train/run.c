@@ -79,8 +79,8 @@ firn_status firn_run_open(struct firn_run *r, bool *is_finished, struct firn_err
     firn_task_session_params(&r->task, recipe, &session);
     session.log = r->params->log;
     status = firn_session_open(&r->session, &session, err);
-    if (status == FIRN_OK && (int64_t) r->task.max_length > r->session.model.config.max_positions)
-        r->task.max_length = (uint32_t) r->session.model.config.max_positions;
+    if (status == FIRN_OK && (int64_t) r->task.max_length > firn_model_limit(&r->session.model))
+        r->task.max_length = (uint32_t) firn_model_limit(&r->session.model);
     for (uint32_t i = 0; i < r->train.count && status == FIRN_OK; i++)
         if (r->train.lengths[i] > r->task.max_length)
             status = firn_fail(err, FIRN_ERR_SHAPE, .file = recipe->path, .key = "train.max_length",

@@ -74,11 +74,34 @@ static void dynamic_scaling_leaves_short_sequences_as_they_are(void **state)
     assert_memory_equal(a, b, sizeof a);
 }
 
+static void a_scaling_says_how_long_a_sequence_may_be(void **state)
+{
+    (void) state;
+    static const struct { const char *tree; int64_t limit; } all[] = {
+        { "{}", 64 },
+        { "{\"type\":\"linear\",\"factor\":4}", 256 },
+        { "{\"type\":\"dynamic\",\"factor\":2}", 128 },
+        { "{\"type\":\"yarn\",\"factor\":4,\"original_max_position_embeddings\":64}", 256 },
+        { "{\"type\":\"yarn\",\"factor\":4,\"original_max_position_embeddings\":16,\"beta_fast\":0}", 64 },
+        { "{\"type\":\"linear\",\"factor\":1e6}", 64000000 } };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        struct firn_rope rope;
+        struct firn_error err = { 0 };
+        json_t *tree = NULL, *ignored = json_pack("{s:s}", "rope_type", "default");
+        expect_ok(firn_json_parse(all[i].tree, strlen(all[i].tree), "x", &tree, &err), &err);
+        expect_ok(firn_rope_read(&rope, 10000, tree, ignored, 64, "x", &err), &err); /* the older key is asked first */
+        assert_int_equal(firn_rope_limit(&rope, 64), all[i].limit);
+        json_decref(tree);
+        json_decref(ignored);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_is_that_of_transformers),
         cmocka_unit_test(dynamic_scaling_leaves_short_sequences_as_they_are),
+        cmocka_unit_test(a_scaling_says_how_long_a_sequence_may_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
