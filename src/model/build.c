@@ -121,7 +121,11 @@ firn_val firn_trained_transposed(struct firn_build *b, const char *name, struct 
 /* Heads that base files seldom hold: fresh weights are normal, fresh biases zero. */
 static bool is_head_path(const char *path)
 {
-    return strncmp(path, "classifier.", 11) == 0 || strncmp(path, "score.", 6) == 0;
+    static const char *const heads[] = { "classifier.", "score.", "pre_classifier." /* DistilBERT's */ };
+    for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++)
+        if (strncmp(path, heads[i], strlen(heads[i])) == 0)
+            return true;
+    return false;
 }
 
 /* What the base's files hold under `path`, where it fits. A head for other labels is made anew. */

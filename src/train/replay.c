@@ -307,7 +307,7 @@ static firn_status dump_embedding(struct replay *r, struct firn_error *err)
                  : firn_session_forward(&r->s, FIRN_PLAN_LOGITS, &in, 1, NULL, NULL, 0, err);
     if (status == FIRN_OK)
         status = firn_store_read(r->s.store, "hidden", 0, hidden, sizeof *hidden * (size_t) (n * width), err);
-    if (status == FIRN_OK)
+    if (status == FIRN_OK && firn_store_has(r->s.store, "pooled"))
         status = firn_store_read(r->s.store, "pooled", 0, pooled, sizeof *pooled * (size_t) (in.batch * width), err);
     if (status == FIRN_OK)
         firn_sentence_vectors(hidden, in.attention_mask, in.batch, in.length, width, vectors);

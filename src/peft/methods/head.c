@@ -8,7 +8,8 @@
 static bool is_head(const char *path)
 {
     const size_t n = strcspn(path, ".");
-    return (n == 10 && strncmp(path, "classifier", n) == 0) || (n == 5 && strncmp(path, "score", n) == 0);
+    return (n == 10 && strncmp(path, "classifier", n) == 0) || (n == 5 && strncmp(path, "score", n) == 0) ||
+           (n == 14 && strncmp(path, "pre_classifier", n) == 0);
 }
 
 static firn_status open_head(void *settings, const struct firn_model *m, enum firn_task task, const char *file,
