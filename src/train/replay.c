@@ -242,7 +242,7 @@ static firn_status generate(struct replay *r, const struct firn_tensor *prompt, 
 static firn_status generate_target(struct replay *r, struct firn_error *err)
 {
     struct firn_inputs in;
-    firn_status status = firn_case_inputs(&r->c, &r->s.model, 0, &in, err);
+    firn_status status = firn_case_inputs(&r->c, &r->s, 0, &in, err);
     if (status)
         return status;
     free(in.decoder_input_ids);
