@@ -36,6 +36,9 @@ FIRN_API firn_val firn_scale(struct firn_graph *g, firn_val x, float factor);
 FIRN_API firn_val firn_mul_row(struct firn_graph *g, firn_val x, firn_val w);
 /// y[m, n] = x[m, n] + w[n]; w [N]
 FIRN_API firn_val firn_add_row(struct firn_graph *g, firn_val x, firn_val w);
+/// y[n] = m[n] / sqrt(squares[n] + sum over r of p[r, n] b[n, r]): m over the norms of the rows of W + s B A, with
+/// squares[n] those of W's rows and p [R, N] = 2 s A Wt + s^2 A At Bt. Only m has a gradient: norms are constants (DoRA).
+FIRN_API firn_val firn_over_norm(struct firn_graph *g, firn_val m, firn_val squares, firn_val p, firn_val b);
 /// y[n] = sum over m of x[m, n], in fixed order.
 FIRN_API firn_val firn_sum_rows(struct firn_graph *g, firn_val x);
 /// y [1] = sum of all elements, in fixed order.

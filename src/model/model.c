@@ -2,6 +2,7 @@
 /* Opens a model directory, builds its graph for a task, and loads the frozen weights that the graph asks for. */
 #include "model/bucket_table.h"
 #include "model/loss.h"
+#include "model/squares.h"
 
 #include "base/file.h"
 
@@ -206,21 +207,24 @@ static firn_status make_copy(struct firn_model *m, const struct firn_value *leaf
         free(values);
         return firn_fail(err, FIRN_ERR_MEMORY, .key = leaf->name, .what = "out of memory for it");
     }
+    *data = values;
     if (t != NULL)
         firn_tensor_read_f32(t, 0, n, values);
+    else if (firn_is_squares(leaf->name))
+        return firn_squares_fill(m, leaf, values, err);
     else if (leaf->dtype == FIRN_I32)
         fill_buckets(m, leaf, (int32_t *) values); /* as large as floats */
     else
         firn_rope_fill(values, leaf->shape.dim[0], leaf->shape.dim[1],
                        strncmp(leaf->name, "rope.local.", 11) == 0 ? &m->config.local_rope : &m->config.rope);
-    *data = values;
     return FIRN_OK;
 }
 
 firn_status firn_model_leaf(struct firn_model *m, const struct firn_value *leaf, const void **data,
                             struct firn_error *err)
 {
-    const bool is_made = strncmp(leaf->name, "rope.", 5) == 0 || strncmp(leaf->name, "buckets.", 8) == 0;
+    const bool is_made = strncmp(leaf->name, "rope.", 5) == 0 || strncmp(leaf->name, "buckets.", 8) == 0 ||
+                         firn_is_squares(leaf->name);
     const struct firn_tensor *t =
         is_made ? NULL : firn_weights_find(&m->weights, m->arch->prefix, leaf->name, NULL);
     if (!is_made && t == NULL)

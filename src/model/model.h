@@ -236,6 +236,11 @@ firn_status firn_model_load(struct firn_model *m, const struct firn_graph *g, st
 /* The host bytes of one frozen leaf of a graph, in the leaf's type; they live as long as the model. */
 firn_status firn_model_leaf(struct firn_model *m, const struct firn_value *leaf, const void **data,
                             struct firn_error *err);
+/* The base tensor behind a class's weight, also where a tied output layer has none of its own; NULL: there is none. */
+const struct firn_tensor *firn_model_tensor(const struct firn_model *m, const char *path);
+/* The same for a matrix, its bytes there. */
+firn_status firn_model_matrix(const struct firn_model *m, const char *path, const struct firn_tensor **t,
+                              struct firn_error *err);
 /* Fills the trained tensors that start as copies of the base (FIRN_INIT_BASE), converted to f32. */
 firn_status firn_model_fill(const struct firn_model *m, const struct firn_param_set *params, float *flat,
                             struct firn_error *err);
@@ -300,6 +305,9 @@ firn_val firn_trained_transposed(struct firn_build *b, const char *name, struct 
 firn_val firn_rng(struct firn_build *b);
 /* Rows of a relative position table by distance [n_queries + n_keys - 1]: a frozen leaf that firn_model_leaf computes. */
 firn_val firn_bucket_leaf(struct firn_build *b, bool is_causal, int64_t n_queries, int64_t n_keys);
+/* The n sums of squares of the rows, or of the columns, of the base tensor `path`: a frozen leaf that firn_model_leaf
+ * computes. */
+firn_val firn_squares_leaf(struct firn_build *b, const char *path, bool of_columns, int64_t n);
 /* The rotary table of this graph's length: a frozen leaf that firn_model_leaf computes; `is_local`: of layers with
  * sliding windows that have their own frequencies. */
 firn_val firn_rope_leaf(struct firn_build *b, bool is_local);

@@ -43,9 +43,7 @@ static firn_status check_table(const struct firn_model *m, const struct firn_nam
     if (!*is_table)
         return FIRN_OK;
     const char *path = FIRN_STR("%.*s.weight", (int) (n - cut), t->name + sizeof before - 1);
-    const struct firn_tensor *base = firn_weights_find(&m->weights, m->arch->prefix, path, NULL);
-    if (base == NULL && m->config.tie_embeddings)
-        base = firn_weights_find(&m->weights, m->arch->prefix, m->arch->table, NULL);
+    const struct firn_tensor *base = firn_model_tensor(m, path);
     bool same = base != NULL && firn_shape_eq(&base->shape, &t->tensor.shape) && firn_dtype_is_float(t->tensor.dtype) &&
                 firn_dtype_is_float(base->dtype);
     float ours[256], theirs[256];

@@ -226,3 +226,36 @@ const struct firn_param *firn_wrap_find(const struct firn_param_set *params, con
     char name[600];
     return firn_params_find(params, firn_wrap_name(path, param, name, sizeof name));
 }
+
+bool firn_wrap_path(const struct firn_param *p, const char *param, char *path, size_t size)
+{
+    const size_t n = strlen(p->name), before = sizeof FIRN_PREFIX - 1, after = strlen(param) + 1;
+    if (n <= before + after || strncmp(p->name, FIRN_PREFIX, before) != 0 || p->name[n - after] != '.' ||
+        strcmp(p->name + n - after + 1, param) != 0)
+        return false;
+    snprintf(path, size, "%.*s", (int) (n - before - after), p->name + before);
+    return true;
+}
+
+struct firn_shape firn_wrap_matrix_shape(const struct firn_model *m, const char *path, const struct firn_tensor *t)
+{
+    return firn_arch_is_conv1d(m->arch, path) ? firn_dims(t->shape.dim[1], t->shape.dim[0]) : t->shape;
+}
+
+float *firn_wrap_matrix(const struct firn_model *m, const char *path, const struct firn_tensor *t)
+{
+    const int64_t rows = t->shape.dim[0], cols = t->shape.dim[1];
+    float *w = malloc(sizeof *w * (size_t) (rows * cols + 1)), *row = malloc(sizeof *row * (size_t) (cols + 1));
+    const bool turns = firn_arch_is_conv1d(m->arch, path);
+    for (int64_t i = 0; i < rows && w != NULL && row != NULL; i++) {
+        firn_tensor_read_f32(t, i * cols, cols, row);
+        for (int64_t j = 0; j < cols; j++)
+            w[turns ? j * rows + i : i * cols + j] = row[j];
+    }
+    if (row == NULL) {
+        free(w);
+        w = NULL;
+    }
+    free(row);
+    return w;
+}

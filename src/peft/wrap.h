@@ -77,4 +77,11 @@ json_t *firn_copy_or_map(const json_t *v);
 const char *firn_wrap_name(const char *path, const char *param, char *text, size_t size);
 const struct firn_param *firn_wrap_find(const struct firn_param_set *params, const char *path, const char *param);
 
+/* True when the tensor is some module's `param`: its path. */
+bool firn_wrap_path(const struct firn_param *p, const char *param, char *path, size_t size);
+/* The matrix `t` of the module `path` as f32, [out, in] however files hold it (tables: as they are); free() it. NULL:
+ * out of memory. */
+float *firn_wrap_matrix(const struct firn_model *m, const char *path, const struct firn_tensor *t);
+struct firn_shape firn_wrap_matrix_shape(const struct firn_model *m, const char *path, const struct firn_tensor *t);
+
 #endif

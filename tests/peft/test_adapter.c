@@ -219,7 +219,7 @@ static void keys_are_closed_and_errors_name_key_and_value(void **state)
     static const struct { const char *method; firn_status status; const char *word, *other; } bad[] = {
         { "{\"type\":\"lora\",\"lora_aplha\":3}", FIRN_ERR_USAGE, "method.lora_aplha", "did you mean lora_alpha" },
         { "{\"type\":\"lora\",\"new_key_of_peft\":{\"a\":[1]}}", FIRN_ERR_USAGE, "new_key_of_peft", "{\"a\": [1]}" },
-        { "{\"type\":\"lora\",\"use_dora\":true}", FIRN_ERR_UNSUPPORTED, "use_dora", "not supported" },
+        { "{\"type\":\"lora\",\"use_dora\":true,\"lora_bias\":true}", FIRN_ERR_UNSUPPORTED, "lora_bias", "use_dora" },
         { "{\"type\":\"lora\",\"target_parameters\":[\"x\"]}", FIRN_ERR_UNSUPPORTED, "target_parameters", "[\"x\"]" },
         { "{\"type\":\"lora\",\"init_lora_weights\":\"pissa\"}", FIRN_ERR_UNSUPPORTED, "init_lora_weights", "pissa" },
         { "{\"type\":\"lora\",\"r\":0}", FIRN_ERR_USAGE, "method.r", "1 to 65536" },

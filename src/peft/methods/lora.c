@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* LoRA: y + s B A x of frozen layers, s = alpha / r (Hu et al. 2021, sec. 4.1) or alpha / sqrt(r) (rsLoRA, Kalajdzievski
  * 2023). Names, defaults and selection of modules are PEFT's. */
+#include "peft/dora.h"
 #include "peft/keys.h"
 #include "peft/wrap.h"
 
@@ -14,7 +15,7 @@ enum init_rule { INIT_TRUE, INIT_GAUSSIAN, INIT_FALSE };
 struct lora {
     int64_t r;
     double alpha, dropout;
-    bool use_rslora, lora_bias;
+    bool use_rslora, use_dora, lora_bias;
     json_t *init_lora_weights, *rank_pattern, *alpha_pattern;
     struct firn_wrap wrap;
     /* made by open */
@@ -22,6 +23,7 @@ struct lora {
     struct firn_numbers ranks, alphas;
 };
 
+#define MAGNITUDE "lora_magnitude_vector"
 #define AT(field) offsetof(struct lora, field)
 static const char *const bias_words[] = { "none", "all", "lora_only", NULL };
 // clang-format off
@@ -35,6 +37,8 @@ static const struct firn_option keys[] = {
     FIRN_WRAP_BIAS_KEY(struct lora, bias_words),
     { "use_rslora",   .type = FIRN_OPTION_BOOL, .offset = AT(use_rslora), .fallback = "false",
       .help = "scale by lora_alpha / sqrt(r)" },
+    { "use_dora",     .type = FIRN_OPTION_BOOL, .offset = AT(use_dora), .fallback = "false",
+      .help = "train the magnitudes of the weights' rows too" },
     { "lora_bias",    .type = FIRN_OPTION_BOOL, .offset = AT(lora_bias), .fallback = "false",
       .help = "the second factor has a bias" },
     { "init_lora_weights",   .type = FIRN_OPTION_TREE, .offset = AT(init_lora_weights),
@@ -48,7 +52,7 @@ static const struct firn_option keys[] = {
     { NULL }
 };
 // clang-format on
-static const char *const refuses[] = { "use_dora", "loftq_config", "layer_replication", "target_parameters",
+static const char *const refuses[] = { "loftq_config", "layer_replication", "target_parameters",
                                        "trainable_token_indices", "ensure_weight_tying", "alora_invocation_tokens",
                                        "use_qalora", "use_bdlora", "megatron_config", "arrow_config", "kasa_config",
                                        "monteclora_config", "velora_config", "eva_config", "corda_config",
@@ -89,6 +93,9 @@ static firn_status open_lora(void *settings, const struct firn_model *m, enum fi
 {
     struct lora *l = settings;
     firn_status status = read_init(l, file, err);
+    if (status == FIRN_OK && l->use_dora && l->lora_bias)
+        status = firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = file, .key = "lora_bias", .expected = "false with use_dora",
+                           .got = "true");
     if (status == FIRN_OK)
         status = default_targets(&l->wrap, m, err);
     if (status == FIRN_OK)
@@ -147,6 +154,8 @@ static firn_val linear(const void *settings, struct firn_build *b, const struct 
     const firn_val B = firn_trained(b, firn_wrap_name(s->path, "lora_B.weight", name, sizeof name), firn_dims(s->n_out, r),
                                     l->init == INIT_FALSE ? FIRN_INIT_UNIFORM : FIRN_INIT_ZERO,
                                     1 / sqrt((double) r));
+    if (l->use_dora)
+        return firn_dora_linear(b, s, &(struct firn_dora){ A, B, scale, l->dropout }, x, y);
     const firn_val u = firn_matmul(b->g, firn_drop(b, x, l->dropout), A,
                                    firn_matmul_params(.trans_b = true, .alpha = (float) scale));
     y = firn_add(b->g, y, firn_matmul(b->g, u, B, firn_matmul_params(.trans_b = true)));
@@ -168,9 +177,11 @@ static firn_val embed(const void *settings, struct firn_build *b, const struct f
                                                l->init == INIT_FALSE ? FIRN_INIT_NORMAL : FIRN_INIT_ZERO, 1);
     const firn_val B = firn_trained(b, firn_wrap_name(s->path, "lora_embedding_B", name, sizeof name),
                                     firn_dims(s->n_out, r), FIRN_INIT_NORMAL, 1);
-    const firn_val u = firn_embed(b->g, A, ids);
-    return firn_add(b->g, y, firn_matmul(b->g, u, B, firn_matmul_params(.trans_b = true,
-                                                                        .alpha = (float) scale_of(l, s->path))));
+    const double scale = scale_of(l, s->path);
+    const firn_val update = firn_matmul(b->g, firn_embed(b->g, A, ids), B,
+                                        firn_matmul_params(.trans_b = true, .alpha = (float) scale));
+    return l->use_dora ? firn_dora_embed(b, s, &(struct firn_dora){ A, B, scale, 0 }, y, update)
+                       : firn_add(b->g, y, update);
 }
 
 /* w[i, j] += sum over k of left[i, k] right[k, j], where right is read with the strides (of_k, of_j). */
@@ -183,8 +194,8 @@ static void add_product(float *w, int64_t rows, int64_t cols, int64_t r, float s
                 w[i * cols + j] += scale * left[i * r + k] * right[k * of_k + j * of_j];
 }
 
-/* w [out, in] += s B A; of a table [V, d]: w += s (B A)t; of a bias: w += s b */
-static bool merge(const void *settings, const struct firn_param_set *params, const float *flat, const char *path,
+/* w [out, in] += s B A; of a table [V, d]: w += s (B A)t; of a bias: w += s b; DoRA's norm aside. */
+static bool add_update(const void *settings, const struct firn_param_set *params, const float *flat, const char *path,
                   const char *part, const struct firn_shape *shape, float *w)
 {
     const struct lora *l = settings;
@@ -211,6 +222,50 @@ static bool merge(const void *settings, const struct firn_param_set *params, con
     return true;
 }
 
+static bool merge(const void *settings, const struct firn_param_set *params, const float *flat, const char *path,
+                  const char *part, const struct firn_shape *shape, float *w)
+{
+    const struct firn_param *m = firn_wrap_find(params, path, MAGNITUDE);
+    const bool is_table = firn_wrap_find(params, path, "lora_embedding_A") != NULL;
+    if (!add_update(settings, params, flat, path, part, shape, w))
+        return false;
+    if (w != NULL && m != NULL && strcmp(part, "weight") == 0)
+        firn_dora_merge(flat + m->offset, shape->dim[0], shape->dim[1], is_table, w);
+    return true;
+}
+
+/* m = ||W + s B A||: at the start nothing is scaled. */
+static firn_status init_magnitude(const struct lora *l, const struct firn_model *m, const struct firn_param_set *params,
+                                  const struct firn_param *p, const char *path, float *flat, struct firn_error *err)
+{
+    const struct firn_tensor *t;
+    const firn_status status = firn_model_matrix(m, FIRN_STR("%s.weight", path), &t, err);
+    float *w = status == FIRN_OK ? firn_wrap_matrix(m, path, t) : NULL;
+    if (status)
+        return status;
+    if (w == NULL)
+        return firn_fail(err, FIRN_ERR_MEMORY, .key = path, .what = "out of memory for it");
+    const bool is_table = firn_wrap_find(params, path, "lora_embedding_A") != NULL;
+    const struct firn_shape shape = firn_wrap_matrix_shape(m, path, t);
+    add_update(l, params, flat, path, "weight", &shape, w);
+    firn_dora_norms(w, shape.dim[0], shape.dim[1], is_table, flat + p->offset);
+    free(w);
+    return FIRN_OK;
+}
+
+static firn_status init(const void *settings, const struct firn_model *m, const struct firn_param_set *params,
+                        uint64_t seed, float *flat, struct firn_error *err)
+{
+    firn_status status = FIRN_OK;
+    (void) seed;
+    for (size_t i = 0; i < params->count && status == FIRN_OK; i++) {
+        char path[600];
+        if (firn_wrap_path(&params->list[i], MAGNITUDE, path, sizeof path))
+            status = init_magnitude(settings, m, params, &params->list[i], path, flat, err);
+    }
+    return status;
+}
+
 static firn_status check(const void *settings, const char *file, struct firn_error *err)
 {
     return firn_wrap_check(&((const struct lora *) settings)->wrap, file, err);
@@ -232,7 +287,7 @@ static void describe(const void *settings, const struct firn_param_set *params, 
     json_object_set_new(config, "lora_dropout", json_real(l->dropout));
     json_object_set_new(config, "r", json_integer(l->r));
     json_object_set_new(config, "rank_pattern", firn_copy_or_map(l->rank_pattern));
-    json_object_set_new(config, "use_dora", json_false());
+    json_object_set_new(config, "use_dora", json_boolean(l->use_dora));
     json_object_set_new(config, "use_rslora", json_boolean(l->use_rslora));
 }
 
@@ -250,6 +305,7 @@ const struct firn_method firn_method_lora = {
     .trains = trains,
     .linear = linear,
     .embed = embed,
+    .init = init,
     .merge = merge,
     .check = check,
     .describe = describe,
