@@ -38,15 +38,21 @@ layout(push_constant) uniform Push { uint m; uint n; uint k; uint r; float alpha
 #define B_AT(i, col) b_at((col) * k + (i))
 #endif
 
-// The rest of element (row, col), after the sum over k: more columns, bias, residual.
-float finish(float sum, uint row, uint col)
+// Bias and residual of element (row, col).
+float with_added(float x, uint row, uint col)
 {
-    float x = alpha * sum;
-    for (uint i = 0u; MORE != 0u && i < r; i++)
-        x += u[row * r + i] * v[MORE == 2u ? col * r + i : i * n + col];
     if (HAS_BIAS)
         x += bias[col];
     if (HAS_RESIDUAL)
         x += residual[row * n + col];
     return x;
+}
+
+// The rest of an element after the sum over k, by itself: alpha, more columns, bias, residual.
+float finish(float sum, uint row, uint col)
+{
+    float x = alpha * sum;
+    for (uint i = 0u; MORE != 0u && i < r; i++)
+        x += u[row * r + i] * v[MORE == 2u ? col * r + i : i * n + col];
+    return with_added(x, row, col);
 }

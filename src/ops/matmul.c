@@ -212,6 +212,13 @@ static const struct firn_case cases[] = {
     { .in = { D(33, 64), D(68, 64), D(68) }, &nt, .dtype = { 0, FIRN_F16 }, .no_grad = true },
     { .in = { D(33, 64), D(64, 68), D(68) }, &nn, .dtype = { 0, FIRN_BF16 }, .no_grad = true },
     { .in = { D(33, 64), D(68, 64), D(68) }, &nt, .dtype = { 0, FIRN_BF16 }, .no_grad = true },
+    { .in = { D(64, 36), D(64, 68), D(68), D(36, 68), D(36, 5), D(5, 68) }, &tn, .dtype = { 0, FIRN_F16 }, .no_grad = true },
+    { .in = { D(64, 36), D(64, 68) }, &tn, .dtype = { 0, FIRN_BF16 }, .no_grad = true },
+    { .in = { D(22, 36), D(70, 22), D(70), D(36, 70), D(36, 5), D(5, 70) }, &tt, .no_grad = true },
+    { .in = { D(22, 36), D(68, 22) }, &tt, .dtype = { 0, FIRN_F16 }, .no_grad = true },
+    { .in = { D(3, 22), D(70, 22), D(70) }, &nt, .dtype = { 0, FIRN_BF16 }, .no_grad = true },
+    { .in = { D(2, 22), D(22, 72) }, &nn, .dtype = { 0, FIRN_F16 }, .no_grad = true },
+    { .in = { D(12, 68), D(12, 16), D(16), { 0 }, D(68, 3), D(3, 16) }, &tn, .no_grad = true },
     { .in = { D(9, 7), D(11, 7) }, &nt, .dtype = { 0, FIRN_F16 }, .no_grad = true },
     { .in = { D(9, 7), D(7, 11) }, &nn, .dtype = { 0, FIRN_BF16 }, .no_grad = true },
 };

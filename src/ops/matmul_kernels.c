@@ -44,13 +44,44 @@ static bool grid_fits(const struct firn_limits *limits, int64_t rows, int64_t co
     return rows <= limits->max_groups[1] && cols <= limits->max_groups[0];
 }
 
-/* Vector loads along the axis that is contiguous. */
-static bool soft_fits(const struct firn_call *call, const struct firn_limits *limits)
+/* matmul_soft.comp: lanes along the columns, `SAME` rows a work group; SWAP: lanes along the rows. */
+enum { SOFT_LANES = 64, SOFT_SAME = 16, SOFT_SAME_FEW = 4, SOFT_SAME_SWAP = 8 };
+
+static int64_t tiles(int64_t n, int64_t size)
+{
+    return (n + size - 1) / size;
+}
+
+/* Vectors of 2 along k where an operand is contiguous along k, else of 4. */
+static bool soft_is_wide(const struct firn_call *call)
 {
     const struct firn_matmul_sizes s = firn_matmul_sizes(call);
     const struct firn_matmul_attrs *t = call->attrs;
-    return grid_fits(limits, (s.m + 7) / 8, (s.n + 31) / 32) &&
-           (t->trans_a ? s.m % 4 == 0 && s.n % 4 == 0 : s.k % 4 == 0);
+    return (t->trans_a ? s.m % 4 == 0 : s.k % 2 == 0) && (t->trans_b ? s.k % 2 == 0 : s.n % 4 == 0);
+}
+
+/* Results that are computed, edges of tiles included; short tiles load more for each. */
+static double soft_cost(const struct firn_call *call, int64_t rows, int64_t cols, double each)
+{
+    const struct firn_matmul_sizes s = firn_matmul_sizes(call);
+    return (double) (tiles(s.m, rows) * rows) * (double) (tiles(s.n, cols) * cols) * each;
+}
+
+static bool swap_pays(const struct firn_call *call)
+{
+    return soft_cost(call, SOFT_LANES, SOFT_SAME_SWAP, 1.3) < soft_cost(call, SOFT_SAME, SOFT_LANES, 1);
+}
+
+static bool soft_fits(const struct firn_call *call, const struct firn_limits *limits)
+{
+    const struct firn_matmul_sizes s = firn_matmul_sizes(call);
+    return grid_fits(limits, tiles(s.m, SOFT_SAME_FEW), tiles(s.n, SOFT_LANES)) && soft_is_wide(call);
+}
+
+static bool plain_fits(const struct firn_call *call, const struct firn_limits *limits)
+{
+    const struct firn_matmul_sizes s = firn_matmul_sizes(call);
+    return grid_fits(limits, tiles(s.m, SOFT_SAME_FEW), tiles(s.n, SOFT_LANES));
 }
 
 static void soft_setup(const struct firn_call *call, const struct firn_limits *limits,
@@ -59,14 +90,36 @@ static void soft_setup(const struct firn_call *call, const struct firn_limits *l
     const struct firn_matmul_sizes s = firn_matmul_sizes(call);
     (void) limits;
     push_all(call, d);
-    grid(d, (s.m + 7) / 8, (s.n + 31) / 32);
+    grid(d, tiles(s.m, SOFT_SAME), tiles(s.n, SOFT_LANES));
+}
+
+/* A row or a few: a token that is generated, a pooled vector of each example. */
+static bool few_fits(const struct firn_call *call, const struct firn_limits *limits)
+{
+    return firn_matmul_sizes(call).m <= SOFT_SAME_FEW && soft_fits(call, limits);
+}
+
+static void few_setup(const struct firn_call *call, const struct firn_limits *limits,
+                      struct firn_dispatch *d)
+{
+    const struct firn_matmul_sizes s = firn_matmul_sizes(call);
+    (void) limits;
+    push_all(call, d);
+    grid(d, tiles(s.m, SOFT_SAME_FEW), tiles(s.n, SOFT_LANES));
 }
 
 /* Few columns: lanes go along the rows. */
 static bool narrow_fits(const struct firn_call *call, const struct firn_limits *limits)
 {
     const struct firn_matmul_sizes s = firn_matmul_sizes(call);
-    return s.n <= 16 && s.m > s.n && s.k % 4 == 0 && grid_fits(limits, (s.m + 31) / 32, (s.n + 7) / 8);
+    return s.n <= 40 && swap_pays(call) && grid_fits(limits, tiles(s.m, SOFT_LANES), tiles(s.n, SOFT_SAME_SWAP)) &&
+           soft_is_wide(call);
+}
+
+static bool thin_fits(const struct firn_call *call, const struct firn_limits *limits)
+{
+    const struct firn_matmul_sizes s = firn_matmul_sizes(call);
+    return s.n <= 40 && swap_pays(call) && grid_fits(limits, tiles(s.m, SOFT_LANES), tiles(s.n, SOFT_SAME_SWAP));
 }
 
 static void narrow_setup(const struct firn_call *call, const struct firn_limits *limits,
@@ -75,7 +128,7 @@ static void narrow_setup(const struct firn_call *call, const struct firn_limits 
     const struct firn_matmul_sizes s = firn_matmul_sizes(call);
     (void) limits;
     push_all(call, d);
-    grid(d, (s.m + 31) / 32, (s.n + 7) / 8);
+    grid(d, tiles(s.m, SOFT_LANES), tiles(s.n, SOFT_SAME_SWAP));
 }
 
 static bool tile_fits(const struct firn_call *call, const struct firn_limits *limits)
@@ -151,6 +204,16 @@ static bool any_fits(const struct firn_call *call, const struct firn_limits *lim
     (void) limits;
     return true;
 }
+ACCEPTS(few, nn, 0, 0, f32, FIRN_F32)
+ACCEPTS(few, nn, 0, 0, f16, FIRN_F16)
+ACCEPTS(few, nn, 0, 0, bf16, FIRN_BF16)
+ACCEPTS(few, nt, 0, 1, f32, FIRN_F32)
+ACCEPTS(few, nt, 0, 1, f16, FIRN_F16)
+ACCEPTS(few, nt, 0, 1, bf16, FIRN_BF16)
+ACCEPTS(narrow, nn, 0, 0, f32, FIRN_F32)
+ACCEPTS(narrow, nt, 0, 1, f32, FIRN_F32)
+ACCEPTS(narrow, tn, 1, 0, f32, FIRN_F32)
+ACCEPTS(narrow, tt, 1, 1, f32, FIRN_F32)
 ACCEPTS(soft, nn, 0, 0, f32, FIRN_F32)
 ACCEPTS(soft, nn, 0, 0, f16, FIRN_F16)
 ACCEPTS(soft, nn, 0, 0, bf16, FIRN_BF16)
@@ -160,9 +223,25 @@ ACCEPTS(soft, nt, 0, 1, bf16, FIRN_BF16)
 ACCEPTS(soft, tn, 1, 0, f32, FIRN_F32)
 ACCEPTS(soft, tn, 1, 0, f16, FIRN_F16)
 ACCEPTS(soft, tn, 1, 0, bf16, FIRN_BF16)
-ACCEPTS(narrow, nn, 0, 0, f32, FIRN_F32)
-ACCEPTS(narrow, nt, 0, 1, f32, FIRN_F32)
-ACCEPTS(narrow, tn, 1, 0, f32, FIRN_F32)
+ACCEPTS(soft, tt, 1, 1, f32, FIRN_F32)
+ACCEPTS(soft, tt, 1, 1, f16, FIRN_F16)
+ACCEPTS(soft, tt, 1, 1, bf16, FIRN_BF16)
+ACCEPTS(thin, nn, 0, 0, f32, FIRN_F32)
+ACCEPTS(thin, nt, 0, 1, f32, FIRN_F32)
+ACCEPTS(thin, tn, 1, 0, f32, FIRN_F32)
+ACCEPTS(thin, tt, 1, 1, f32, FIRN_F32)
+ACCEPTS(plain, nn, 0, 0, f32, FIRN_F32)
+ACCEPTS(plain, nn, 0, 0, f16, FIRN_F16)
+ACCEPTS(plain, nn, 0, 0, bf16, FIRN_BF16)
+ACCEPTS(plain, nt, 0, 1, f32, FIRN_F32)
+ACCEPTS(plain, nt, 0, 1, f16, FIRN_F16)
+ACCEPTS(plain, nt, 0, 1, bf16, FIRN_BF16)
+ACCEPTS(plain, tn, 1, 0, f32, FIRN_F32)
+ACCEPTS(plain, tn, 1, 0, f16, FIRN_F16)
+ACCEPTS(plain, tn, 1, 0, bf16, FIRN_BF16)
+ACCEPTS(plain, tt, 1, 1, f32, FIRN_F32)
+ACCEPTS(plain, tt, 1, 1, f16, FIRN_F16)
+ACCEPTS(plain, tt, 1, 1, bf16, FIRN_BF16)
 ACCEPTS(tile, nn, 0, 0, f32, FIRN_F32)
 ACCEPTS(tile, nn, 0, 0, f16, FIRN_F16)
 ACCEPTS(tile, nn, 0, 0, bf16, FIRN_BF16)
@@ -194,30 +273,82 @@ ACCEPTS(split, tt, 1, 1, f32, FIRN_F32)
 
 // clang-format off
 const struct firn_kernel firn_matmul_kernels[] = {
-    { "matmul_narrow_nn_f32", "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=0 NARROW=1", .needs = FIRN_CAP_SOFTWARE,
+    { "matmul_few_nn_f32", "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=0 SWAP=0 ROWS=4 WIDE=1", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = few_nn_f32, .setup = few_setup },
+    { "matmul_few_nn_f16", "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=1 SWAP=0 ROWS=4 WIDE=1", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = few_nn_f16, .setup = few_setup },
+    { "matmul_few_nn_bf16", "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=2 SWAP=0 ROWS=4 WIDE=1", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = few_nn_bf16, .setup = few_setup },
+    { "matmul_few_nt_f32", "matmul_soft", "TRANS_A=0 TRANS_B=1 B_TYPE=0 SWAP=0 ROWS=4 WIDE=1", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = few_nt_f32, .setup = few_setup },
+    { "matmul_few_nt_f16", "matmul_soft", "TRANS_A=0 TRANS_B=1 B_TYPE=1 SWAP=0 ROWS=4 WIDE=1", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = few_nt_f16, .setup = few_setup },
+    { "matmul_few_nt_bf16", "matmul_soft", "TRANS_A=0 TRANS_B=1 B_TYPE=2 SWAP=0 ROWS=4 WIDE=1", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = few_nt_bf16, .setup = few_setup },
+    { "matmul_narrow_nn_f32", "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=0 SWAP=1 ROWS=8 WIDE=1", .needs = FIRN_CAP_SOFTWARE,
       .accepts = narrow_nn_f32, .setup = narrow_setup },
-    { "matmul_narrow_nt_f32", "matmul_soft", "TRANS_A=0 TRANS_B=1 B_TYPE=0 NARROW=1", .needs = FIRN_CAP_SOFTWARE,
+    { "matmul_narrow_nt_f32", "matmul_soft", "TRANS_A=0 TRANS_B=1 B_TYPE=0 SWAP=1 ROWS=8 WIDE=1", .needs = FIRN_CAP_SOFTWARE,
       .accepts = narrow_nt_f32, .setup = narrow_setup },
-    { "matmul_narrow_tn_f32", "matmul_soft", "TRANS_A=1 TRANS_B=0 B_TYPE=0 NARROW=1", .needs = FIRN_CAP_SOFTWARE,
+    { "matmul_narrow_tn_f32", "matmul_soft", "TRANS_A=1 TRANS_B=0 B_TYPE=0 SWAP=1 ROWS=8 WIDE=1", .needs = FIRN_CAP_SOFTWARE,
       .accepts = narrow_tn_f32, .setup = narrow_setup },
-    { "matmul_soft_nn_f32", "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=0 NARROW=0", .needs = FIRN_CAP_SOFTWARE,
+    { "matmul_narrow_tt_f32", "matmul_soft", "TRANS_A=1 TRANS_B=1 B_TYPE=0 SWAP=1 ROWS=8 WIDE=1", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = narrow_tt_f32, .setup = narrow_setup },
+    { "matmul_soft_nn_f32", "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=0 SWAP=0 ROWS=16 WIDE=1", .needs = FIRN_CAP_SOFTWARE,
       .accepts = soft_nn_f32, .setup = soft_setup },
-    { "matmul_soft_nn_f16", "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=1 NARROW=0", .needs = FIRN_CAP_SOFTWARE,
+    { "matmul_soft_nn_f16", "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=1 SWAP=0 ROWS=16 WIDE=1", .needs = FIRN_CAP_SOFTWARE,
       .accepts = soft_nn_f16, .setup = soft_setup },
-    { "matmul_soft_nn_bf16", "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=2 NARROW=0", .needs = FIRN_CAP_SOFTWARE,
+    { "matmul_soft_nn_bf16", "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=2 SWAP=0 ROWS=16 WIDE=1", .needs = FIRN_CAP_SOFTWARE,
       .accepts = soft_nn_bf16, .setup = soft_setup },
-    { "matmul_soft_nt_f32", "matmul_soft", "TRANS_A=0 TRANS_B=1 B_TYPE=0 NARROW=0", .needs = FIRN_CAP_SOFTWARE,
+    { "matmul_soft_nt_f32", "matmul_soft", "TRANS_A=0 TRANS_B=1 B_TYPE=0 SWAP=0 ROWS=16 WIDE=1", .needs = FIRN_CAP_SOFTWARE,
       .accepts = soft_nt_f32, .setup = soft_setup },
-    { "matmul_soft_nt_f16", "matmul_soft", "TRANS_A=0 TRANS_B=1 B_TYPE=1 NARROW=0", .needs = FIRN_CAP_SOFTWARE,
+    { "matmul_soft_nt_f16", "matmul_soft", "TRANS_A=0 TRANS_B=1 B_TYPE=1 SWAP=0 ROWS=16 WIDE=1", .needs = FIRN_CAP_SOFTWARE,
       .accepts = soft_nt_f16, .setup = soft_setup },
-    { "matmul_soft_nt_bf16", "matmul_soft", "TRANS_A=0 TRANS_B=1 B_TYPE=2 NARROW=0", .needs = FIRN_CAP_SOFTWARE,
+    { "matmul_soft_nt_bf16", "matmul_soft", "TRANS_A=0 TRANS_B=1 B_TYPE=2 SWAP=0 ROWS=16 WIDE=1", .needs = FIRN_CAP_SOFTWARE,
       .accepts = soft_nt_bf16, .setup = soft_setup },
-    { "matmul_soft_tn_f32", "matmul_soft_tn", "TRANS_A=1 TRANS_B=0 B_TYPE=0", .needs = FIRN_CAP_SOFTWARE,
+    { "matmul_soft_tn_f32", "matmul_soft", "TRANS_A=1 TRANS_B=0 B_TYPE=0 SWAP=0 ROWS=16 WIDE=1", .needs = FIRN_CAP_SOFTWARE,
       .accepts = soft_tn_f32, .setup = soft_setup },
-    { "matmul_soft_tn_f16", "matmul_soft_tn", "TRANS_A=1 TRANS_B=0 B_TYPE=1", .needs = FIRN_CAP_SOFTWARE,
+    { "matmul_soft_tn_f16", "matmul_soft", "TRANS_A=1 TRANS_B=0 B_TYPE=1 SWAP=0 ROWS=16 WIDE=1", .needs = FIRN_CAP_SOFTWARE,
       .accepts = soft_tn_f16, .setup = soft_setup },
-    { "matmul_soft_tn_bf16", "matmul_soft_tn", "TRANS_A=1 TRANS_B=0 B_TYPE=2", .needs = FIRN_CAP_SOFTWARE,
+    { "matmul_soft_tn_bf16", "matmul_soft", "TRANS_A=1 TRANS_B=0 B_TYPE=2 SWAP=0 ROWS=16 WIDE=1", .needs = FIRN_CAP_SOFTWARE,
       .accepts = soft_tn_bf16, .setup = soft_setup },
+    { "matmul_soft_tt_f32", "matmul_soft", "TRANS_A=1 TRANS_B=1 B_TYPE=0 SWAP=0 ROWS=16 WIDE=1", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = soft_tt_f32, .setup = soft_setup },
+    { "matmul_soft_tt_f16", "matmul_soft", "TRANS_A=1 TRANS_B=1 B_TYPE=1 SWAP=0 ROWS=16 WIDE=1", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = soft_tt_f16, .setup = soft_setup },
+    { "matmul_soft_tt_bf16", "matmul_soft", "TRANS_A=1 TRANS_B=1 B_TYPE=2 SWAP=0 ROWS=16 WIDE=1", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = soft_tt_bf16, .setup = soft_setup },
+    { "matmul_thin_nn_f32", "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=0 SWAP=1 ROWS=8 WIDE=0", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = thin_nn_f32, .setup = narrow_setup },
+    { "matmul_thin_nt_f32", "matmul_soft", "TRANS_A=0 TRANS_B=1 B_TYPE=0 SWAP=1 ROWS=8 WIDE=0", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = thin_nt_f32, .setup = narrow_setup },
+    { "matmul_thin_tn_f32", "matmul_soft", "TRANS_A=1 TRANS_B=0 B_TYPE=0 SWAP=1 ROWS=8 WIDE=0", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = thin_tn_f32, .setup = narrow_setup },
+    { "matmul_thin_tt_f32", "matmul_soft", "TRANS_A=1 TRANS_B=1 B_TYPE=0 SWAP=1 ROWS=8 WIDE=0", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = thin_tt_f32, .setup = narrow_setup },
+    { "matmul_plain_nn_f32", "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=0 SWAP=0 ROWS=16 WIDE=0", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = plain_nn_f32, .setup = soft_setup },
+    { "matmul_plain_nn_f16", "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=1 SWAP=0 ROWS=16 WIDE=0", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = plain_nn_f16, .setup = soft_setup },
+    { "matmul_plain_nn_bf16", "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=2 SWAP=0 ROWS=16 WIDE=0", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = plain_nn_bf16, .setup = soft_setup },
+    { "matmul_plain_nt_f32", "matmul_soft", "TRANS_A=0 TRANS_B=1 B_TYPE=0 SWAP=0 ROWS=16 WIDE=0", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = plain_nt_f32, .setup = soft_setup },
+    { "matmul_plain_nt_f16", "matmul_soft", "TRANS_A=0 TRANS_B=1 B_TYPE=1 SWAP=0 ROWS=16 WIDE=0", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = plain_nt_f16, .setup = soft_setup },
+    { "matmul_plain_nt_bf16", "matmul_soft", "TRANS_A=0 TRANS_B=1 B_TYPE=2 SWAP=0 ROWS=16 WIDE=0", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = plain_nt_bf16, .setup = soft_setup },
+    { "matmul_plain_tn_f32", "matmul_soft", "TRANS_A=1 TRANS_B=0 B_TYPE=0 SWAP=0 ROWS=16 WIDE=0", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = plain_tn_f32, .setup = soft_setup },
+    { "matmul_plain_tn_f16", "matmul_soft", "TRANS_A=1 TRANS_B=0 B_TYPE=1 SWAP=0 ROWS=16 WIDE=0", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = plain_tn_f16, .setup = soft_setup },
+    { "matmul_plain_tn_bf16", "matmul_soft", "TRANS_A=1 TRANS_B=0 B_TYPE=2 SWAP=0 ROWS=16 WIDE=0", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = plain_tn_bf16, .setup = soft_setup },
+    { "matmul_plain_tt_f32", "matmul_soft", "TRANS_A=1 TRANS_B=1 B_TYPE=0 SWAP=0 ROWS=16 WIDE=0", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = plain_tt_f32, .setup = soft_setup },
+    { "matmul_plain_tt_f16", "matmul_soft", "TRANS_A=1 TRANS_B=1 B_TYPE=1 SWAP=0 ROWS=16 WIDE=0", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = plain_tt_f16, .setup = soft_setup },
+    { "matmul_plain_tt_bf16", "matmul_soft", "TRANS_A=1 TRANS_B=1 B_TYPE=2 SWAP=0 ROWS=16 WIDE=0", .needs = FIRN_CAP_SOFTWARE,
+      .accepts = plain_tt_bf16, .setup = soft_setup },
     { "matmul_split_nn", "matmul_split", "JOIN=0 TRANS_A=0 TRANS_B=0 B_TYPE=0", .accepts = split_nn_f32,
       .setup = split_setup, .scratch = split_scratch, .then = &join },
     { "matmul_split_nt", "matmul_split", "JOIN=0 TRANS_A=0 TRANS_B=1 B_TYPE=0", .accepts = split_nt_f32,
