@@ -6,7 +6,7 @@ set -u
 cd "$1" || exit 1
 
 # "graph" owns the contract of operations, "model" that of methods; device knows no ops, graph or model;
-# model may include plan because weights go into a plan's store
+# model may include plan because weights go into a plan's store; peft reads the texts that prompts start from
 arrows='
 base
 tensor: base
@@ -17,7 +17,7 @@ grad: ops
 plan: ops device grad
 text: base
 model: ops plan
-peft: model
+peft: model text
 data: text
 train: peft data grad plan
 infer: peft data grad plan

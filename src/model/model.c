@@ -104,7 +104,7 @@ static firn_status check(const struct firn_model *m, const struct firn_build_par
 static firn_status check_front(const struct firn_build *b, struct firn_error *err)
 {
     const struct firn_model *m = b->model;
-    const int64_t limit = firn_rope_limit(&m->config.rope, m->config.max_positions);
+    const int64_t limit = firn_rope_limit(&m->config.rope, m->config.max_positions) - m->config.first_position;
     const int64_t front = b->n_virtual + b->n_prefix;
     if (b->p->length + front <= limit)
         return FIRN_OK;

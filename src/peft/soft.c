@@ -64,3 +64,34 @@ firn_val firn_soft_linear(struct firn_build *b, const char *name, firn_val x, in
                                        FIRN_INIT_UNIFORM, a);
     return firn_matmul(b->g, x, w, firn_matmul_params(.trans_b = true, .bias = bias));
 }
+
+firn_val firn_soft_front(const struct firn_soft *s, struct firn_build *b, firn_val table, firn_val x)
+{
+    if (s->n_submodules > 1) /* the encoder's half; PEFT gives the other to nobody */
+        table = firn_rows(b->g, table, 0, s->n_virtual);
+    b->n_virtual = s->n_virtual;
+    return firn_concat(b->g, table, x, b->p->batch);
+}
+
+firn_status firn_soft_words(const struct firn_model *m, const int32_t *ids, int64_t n, float *rows, struct firn_error *err)
+{
+    const int64_t width = m->config.width;
+    const float factor = m->config.embedding_scale != 0 ? m->config.embedding_scale : 1;
+    const char *file = m->directory;
+    const struct firn_tensor *t = firn_weights_find(&m->weights, m->arch->prefix, m->arch->table, &file);
+    if (t == NULL || t->shape.rank != 2 || t->shape.dim[1] != width || !firn_dtype_is_float(t->dtype))
+        return firn_fail(err, FIRN_ERR_FORMAT, .file = file, .key = m->arch->table,
+                         .expected = FIRN_STR("word embeddings of width %lld", (long long) width),
+                         .got = t != NULL ? FIRN_SHAPE_STR(&t->shape) : "no such tensor");
+    const firn_status status = firn_weights_fill(&m->weights, t, err);
+    for (int64_t i = 0; i < n && status == FIRN_OK; i++) {
+        if (ids[i] < 0 || ids[i] >= t->shape.dim[0])
+            return firn_fail(err, FIRN_ERR_SHAPE, .file = file, .key = m->arch->table,
+                             .expected = FIRN_STR("ids below %lld", (long long) t->shape.dim[0]),
+                             .got = FIRN_STR("%d (tokenizer and model do not fit)", ids[i]));
+        firn_tensor_read_f32(t, ids[i] * width, width, rows + i * width);
+        for (int64_t c = 0; c < width; c++)
+            rows[i * width + c] *= factor;
+    }
+    return status;
+}

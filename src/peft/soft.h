@@ -42,5 +42,9 @@ const char *firn_soft_trains(const void *settings, const struct firn_site *s, co
 void firn_soft_describe(const struct firn_soft *s, json_t *config);
 /* y = x Wt + b of trained prompt_encoder.NAME.{weight [n_out, n_in], bias}, started as torch starts a Linear layer. */
 firn_val firn_soft_linear(struct firn_build *b, const char *name, firn_val x, int64_t n_in, int64_t n_out);
+/* Of a table [virtual submodules, C] the rows that the embedded text [B T, C] sees, in front of each entry. */
+firn_val firn_soft_front(const struct firn_soft *s, struct firn_build *b, firn_val table, firn_val x);
+/* Rows of the model's word embeddings as the model uses them, [n, C] f32. */
+firn_status firn_soft_words(const struct firn_model *m, const int32_t *ids, int64_t n, float *rows, struct firn_error *err);
 
 #endif

@@ -3,6 +3,7 @@
 #include "tiny.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -101,6 +102,69 @@ static void tables_start_normal_and_networks_uniform(void **state)
     tiny_close(&t);
 }
 
+#define PROMPT "{\"type\":\"prompt_tuning\",\"num_virtual_tokens\":5"
+
+static void a_prompt_has_a_row_a_token_and_starts_as_it_is_told(void **state)
+{
+    (void) state;
+    struct tiny t;
+    expect_ok(tiny_open(&t, "bert", FIRN_TASK_SEQ_CLS, PROMPT "}"), &t.err);
+    expect_param(&t, "prompt_embeddings", 5, 8);
+    expect_param(&t, "base_model.classifier.weight", 3, 8);
+    assert_int_equal(t.adapter.n_virtual, 5);
+    tiny_close(&t);
+    expect_moments(PROMPT "}", "prompt_embeddings", 1, INFINITY);
+
+    expect_ok(tiny_open(&t, "llama", FIRN_TASK_CAUSAL_LM, PROMPT ",\"prompt_tuning_init\":\"SAMPLE_VOCAB\"}"), &t.err);
+    const struct firn_tensor *table = firn_weights_find(&t.model.weights, "model", "model.embed_tokens.weight", NULL);
+    int met[10] = { 0 };
+    for (uint64_t seed = 0; seed < 400; seed++) {
+        expect_ok(firn_adapter_init(&t.adapter, &t.model, seed, t.flat, &t.err), &t.err);
+        for (int i = 0; i < 5; i++) {
+            float row[8];
+            int id = 0;
+            for (; id < 10; id++) {
+                firn_tensor_read_f32(table, id * 8, 8, row);
+                if (memcmp(row, values(&t, "prompt_embeddings") + i * 8, sizeof row) == 0)
+                    break;
+            }
+            assert_true(id < 10);
+            met[id]++;
+        }
+    }
+    for (int id = 0; id < 10; id++) /* 200 each, deviation 13.4 */
+        assert_in_range(met[id], 140, 260);
+    tiny_close(&t);
+}
+
+static void a_text_is_cut_or_repeated(void **state)
+{
+    (void) state;
+    static const char tokenizer[] =
+        "{\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"continuing_subword_prefix\":\"##\","
+        "\"max_input_chars_per_word\":100,\"vocab\":{\"u\":0,\"a\":1,\"b\":2,\"c\":3,\"d\":4,\"e\":5,\"f\":6}},"
+        "\"pre_tokenizer\":{\"type\":\"WhitespaceSplit\"},\"normalizer\":null,\"post_processor\":null,\"decoder\":null,"
+        "\"added_tokens\":[]}";
+    static const struct { const char *text; int ids[5]; } all[] = { { "f c", { 6, 3, 6, 3, 6 } },
+                                                                    { "a b c d e f", { 1, 2, 3, 4, 5 } } };
+    scratch_mkdir("words");
+    scratch_write("words/tokenizer.json", tokenizer);
+    for (int k = 0; k < 2; k++) {
+        struct tiny t;
+        char method[500];
+        snprintf(method, sizeof method, PROMPT ",\"prompt_tuning_init\":\"TEXT\",\"prompt_tuning_init_text\":\"%s\","
+                                               "\"tokenizer_name_or_path\":\"%s\"}", all[k].text, scratch_path("words"));
+        expect_ok(tiny_open(&t, "llama", FIRN_TASK_CAUSAL_LM, method), &t.err);
+        const struct firn_tensor *table = firn_weights_find(&t.model.weights, "model", "model.embed_tokens.weight", NULL);
+        for (int i = 0; i < 5; i++) {
+            float row[8];
+            firn_tensor_read_f32(table, all[k].ids[i] * 8, 8, row);
+            assert_memory_equal(row, values(&t, "prompt_embeddings") + i * 8, sizeof row);
+        }
+        tiny_close(&t);
+    }
+}
+
 /* Saves with the state beside it and without, loads both, and expects the logits that training had. */
 static void expect_round_trip(const char *model, enum firn_task task, const char *method)
 {
@@ -147,6 +211,8 @@ static void files_hold_the_table_that_a_network_makes(void **state)
     (void) state;
     expect_round_trip("bert", FIRN_TASK_SEQ_CLS, "{\"type\":\"prefix_tuning\",\"num_virtual_tokens\":3}");
     expect_round_trip("llama", FIRN_TASK_CAUSAL_LM, "{\"type\":\"prefix_tuning\",\"num_virtual_tokens\":2}");
+    expect_round_trip("bert", FIRN_TASK_SEQ_CLS, PROMPT "}");
+    expect_round_trip("llama", FIRN_TASK_CAUSAL_LM, PROMPT "}");
     expect_round_trip("bert", FIRN_TASK_TOKEN_CLS, "{\"type\":\"p_tuning_v2\",\"num_virtual_tokens\":3}");
     expect_round_trip("bert", FIRN_TASK_SEQ_CLS, "{\"type\":\"prefix_tuning\",\"num_virtual_tokens\":3,"
                                                  "\"prefix_projection\":true,\"encoder_hidden_size\":5}");
@@ -164,6 +230,10 @@ static void settings_that_make_no_sense_are_refused(void **state)
         { "{\"type\":\"prefix_tuning\",\"num_virtual_tokens\":3,\"num_layers\":1}", "num_layers: expected 2" },
         { "{\"type\":\"prefix_tuning\",\"num_virtual_tokens\":3,\"target_modules\":[\"query\"]}", "unknown key" },
         { "{\"type\":\"prefix_tuning\",\"num_virtual_tokens\":12}", "12 virtual ones" },
+        { "{\"type\":\"prompt_tuning\",\"num_virtual_tokens\":12}", "12 virtual ones" },
+        { PROMPT ",\"prompt_tuning_init\":\"TEXT\"}", "prompt_tuning_init_text" },
+        { PROMPT ",\"prompt_tuning_init\":\"WORDS\"}", "SAMPLE_VOCAB" },
+        { PROMPT ",\"num_attention_heads\":3}", "num_attention_heads: expected 2" },
         { "{\"type\":\"prefix_tuning\",\"num_virtual_tokens\":3,\"peft_compatible\":1}", "peft_compatible" },
     };
     struct tiny lm;
@@ -185,6 +255,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_prefix_has_the_shape_of_keys_and_values_and_the_head_peft_s_name),
         cmocka_unit_test(tables_start_normal_and_networks_uniform),
+        cmocka_unit_test(a_prompt_has_a_row_a_token_and_starts_as_it_is_told),
+        cmocka_unit_test(a_text_is_cut_or_repeated),
         cmocka_unit_test(files_hold_the_table_that_a_network_makes),
         cmocka_unit_test(settings_that_make_no_sense_are_refused),
     };

@@ -32,11 +32,11 @@ static bool has_prefix(const struct firn_build *b)
 static firn_val embeddings(struct firn_build *b)
 {
     const struct firn_config *c = &b->model->config;
-    const struct firn_shape rows = firn_dims(firn_n_tokens(b));
     firn_push_scope(b, "embeddings");
     firn_val words = firn_embedding(b, "word_embeddings", c->vocabulary, c->width,
                                     firn_input(b, "input_ids", firn_dims(b->p->batch * b->p->length)));
     words = firn_with_virtual(b, words);
+    const struct firn_shape rows = firn_dims(firn_n_tokens(b));
     const firn_val positions = firn_embedding(b, "position_embeddings", c->max_positions, c->width,
                                               firn_input(b, "position_ids", rows));
     const firn_val types = firn_embedding(b, "token_type_embeddings", c->token_types, c->width,

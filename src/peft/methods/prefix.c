@@ -35,6 +35,11 @@ static firn_status open_prefix(void *settings, const struct firn_model *m, enum 
 {
     struct prefix *p = settings;
     const int64_t heads = m->config.n_kv_heads, width = heads * m->config.head_dim;
+    if (task == FIRN_TASK_SEQ2SEQ_LM && m->config.n_decoder_layers > m->config.n_layers)
+        return firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = file, .key = "method prefix_tuning",
+                         .expected = "a decoder with no more layers than the encoder (as PEFT's table has)",
+                         .got = FIRN_STR("%lld and %lld", (long long) m->config.n_decoder_layers,
+                                         (long long) m->config.n_layers));
     const firn_status status = firn_soft_open(&p->soft, m, task, width, heads, file, err);
     if (p->encoder_hidden_size == 0)
         p->encoder_hidden_size = width;
@@ -69,8 +74,11 @@ static void kv(const void *settings, struct firn_build *b, int64_t layer, firn_v
         firn_part_columns(b->g, table(settings, b), n, b->slots);
         b->n_prefix = p->soft.n_virtual;
     }
-    *k = firn_concat(b->g, b->slots[2 * layer], *k, batch);
-    *v = firn_concat(b->g, b->slots[2 * layer + 1], *v, batch);
+    /* PEFT doubles an encoder-decoder's table and gives each layer four entries, of which the decoder's first two are
+     * read: layer l takes entry 4 l of 2 L, and some entries serve two layers or none */
+    const int64_t at = b->p->task == FIRN_TASK_SEQ2SEQ_LM ? 4 * layer % n : 2 * layer;
+    *k = firn_concat(b->g, b->slots[at], *k, batch);
+    *v = firn_concat(b->g, b->slots[at + 1], *v, batch);
 }
 
 static void describe(const void *settings, const struct firn_param_set *params, json_t *config)
