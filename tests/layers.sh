@@ -20,7 +20,7 @@ model: ops plan
 peft: model text
 data: text
 train: peft data grad plan
-infer: peft data grad plan
+infer: train
 compare: train
 bench: train infer
 cli: train compare infer device bench

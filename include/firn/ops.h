@@ -145,6 +145,10 @@ FIRN_API firn_val firn_linear_loss(struct firn_graph *g, firn_val h, firn_val w,
 /// acc = keep[0] * acc + x, (keep 0: acc = x even where acc is not finite). acc is a GRAD leaf or view.
 FIRN_API void firn_accumulate(struct firn_graph *g, firn_val acc, firn_val x, firn_val keep);
 
+/// cache[b, at[b] + t] = x[b, t], in place: cache [B * S, C] is a leaf, x [B * T, C], at [B] i32. Rows that would lie
+/// outside [0, S) are left out. Not differentiated: it fills the keys and values of generation.
+FIRN_API void firn_write_rows(struct firn_graph *g, firn_val cache, firn_val x, firn_val at);
+
 /// One AdamW step over flat leaves of equal length, in place: p, m, v. Loshchilov & Hutter 2019, alg. 2.
 ///   grad [N]; norm [1]: global gradient norm (from firn_norm2)
 ///   rates [8] f32: lr, beta1, beta2, eps, weight decay, 1 - beta1^t, 1 - beta2^t, max_norm (0: no clipping)

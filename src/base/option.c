@@ -154,6 +154,16 @@ firn_status firn_option_set(const struct firn_option *o, const char *text, const
         *(json_t **) at = tree;
         return FIRN_OK;
     }
+    case FIRN_OPTION_TEXTS: {
+        json_t *word = json_string(text), **list = at;
+        if (word == NULL)
+            return wrong(o, file, section, "UTF-8", "other bytes", err);
+        if (*list == NULL)
+            *list = json_array();
+        if (json_array_append_new(*list, word) != 0)
+            return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for an option");
+        return FIRN_OK;
+    }
     }
     return FIRN_OK;
 }
@@ -286,6 +296,7 @@ json_t *firn_options_tree(const struct firn_option *table, const void *values)
             v = json_string(o->words[*(const int *) at]);
             break;
         case FIRN_OPTION_TREE:
+        case FIRN_OPTION_TEXTS:
             v = *(json_t *const *) at != NULL ? json_deep_copy(*(json_t *const *) at) : NULL;
             break;
         }
@@ -302,7 +313,7 @@ void firn_options_free(const struct firn_option *table, void *values)
         if (o->type == FIRN_OPTION_TEXT) {
             free(*(char **) at);
             *(char **) at = NULL;
-        } else if (o->type == FIRN_OPTION_TREE) {
+        } else if (o->type == FIRN_OPTION_TREE || o->type == FIRN_OPTION_TEXTS) {
             json_decref(*(json_t **) at);
             *(json_t **) at = NULL;
         }

@@ -15,6 +15,7 @@ enum firn_option_type {
     FIRN_OPTION_WORD,  /* int: index into words */
     FIRN_OPTION_BYTES, /* int64_t; "512M", "8G" */
     FIRN_OPTION_TREE,  /* json_t *, owned: a mapping or list read by somebody else */
+    FIRN_OPTION_TEXTS, /* json_t *, owned: a list of texts; each setting adds one */
 };
 
 struct firn_option {

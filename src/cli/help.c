@@ -9,7 +9,7 @@
 
 static const char *unit_of(const struct firn_option *o)
 {
-    static const char *const units[] = { "TEXT", "N", "X", "", "WORD", "BYTES", "YAML" };
+    static const char *const units[] = { "TEXT", "N", "X", "", "WORD", "BYTES", "YAML", "TEXT" };
     return o->unit != NULL ? o->unit : units[o->type];
 }
 

@@ -71,6 +71,11 @@ int64_t firn_model_limit(const struct firn_model *m)
     return firn_rope_limit(&m->config.rope, m->config.max_positions) - m->config.first_position;
 }
 
+int64_t firn_model_cache_limit(const struct firn_model *m)
+{
+    return m->config.rope.kind == FIRN_ROPE_DYNAMIC ? m->config.max_positions : firn_model_limit(m);
+}
+
 static firn_status check(const struct firn_model *m, const struct firn_build_params *p, struct firn_error *err)
 {
     if (m->arch->head[p->task] == NULL) {
@@ -88,6 +93,9 @@ static firn_status check(const struct firn_model *m, const struct firn_build_par
     if (classifies && (p->n_labels < 1 || p->n_labels > 1 << 24))
         return firn_fail(err, FIRN_ERR_USAGE, .key = "labels", .expected = "at least one",
                          .got = FIRN_STR("%lld", (long long) p->n_labels));
+    if (p->cache_length > 0 && p->continues && p->length != 1)
+        return firn_fail(err, FIRN_ERR_USAGE, .key = "length", .expected = "one token a row behind a cache",
+                         .got = FIRN_STR("%lld", (long long) p->length));
     const int64_t limit = firn_model_limit(m);
     if (p->length < 1 || p->length > limit)
         return firn_fail(err, FIRN_ERR_SHAPE, .file = m->directory, .key = "max_position_embeddings",

@@ -175,6 +175,8 @@ bool firn_arch_is_conv1d(const struct firn_arch *arch, const char *path);
 
 /* The longest sequence that the model's positions can hold. */
 int64_t firn_model_limit(const struct firn_model *m);
+/* The same where keys are kept while the text grows: dynamic rotary scaling changes all earlier ones. */
+int64_t firn_model_cache_limit(const struct firn_model *m);
 firn_status firn_model_open(struct firn_model *m, const char *directory, struct firn_error *err);
 /* A model of a config.json (or a directory that holds one) alone: weights are made from a seed, matrices of type
  * `matrices` (f32, f16, bf16). For plans and measurements. */
@@ -194,7 +196,12 @@ struct firn_build_params {
     bool wants_logits;             /* place them in the OUTPUT leaf "logits" */
     bool picked_logits;            /* language models: logits of the rows in `pick` only, [B, V] (generation) */
     bool is_bare;                  /* without the method's hooks: the base, with the head and biases that train */
+    int64_t cache_length;          /* > 0: keys and values are kept for later, in so many rows a sequence */
+    bool continues;                /* the tokens follow those in the cache; prompts and prefixes are in it too */
 };
+
+/* The keys or values ("key", "value") that layer `layer` keeps, [batch cache_length, Hkv D]: a STATE leaf of this name. */
+const char *firn_cache_name(char *text, size_t size, const char *what, int64_t layer);
 
 /* The inputs that a graph may have, all written by whoever runs it:
  *   input_ids, token_type_ids, position_ids [B T] i32; attention_mask [B, T] i32; pick [B] i32: row of the pooled token
@@ -204,7 +211,10 @@ struct firn_build_params {
  *   -100 = not counted;
  *   targets [B, classes] f32: regression and multi-label; scale [1] f32: what each row's loss is multiplied with:
  *   1 / counted rows, or with targets 1 / (B classes);
- *   rng [4] i32: seed low, seed high, step, micro-batch (dropout).
+ *   rng [4] i32: seed low, seed high, step, micro-batch (dropout);
+ *   with a cache: cache_at [B] i32: row of the cache for the first new key of each sequence (prefix and virtual tokens
+ *   included); where the tokens continue, attention_mask is [B, cache_length], and
+ *   window_mask the same for layers with a sliding window.
  * OUTPUT leaves: loss [1], logits, hidden [B T, C] and pooled [B, C] (embedding). */
 struct firn_build {
     struct firn_graph *g;
@@ -308,8 +318,8 @@ firn_val firn_bucket_leaf(struct firn_build *b, bool is_causal, int64_t n_querie
 /* The n sums of squares of the rows, or of the columns, of the base tensor `path`: a frozen leaf that firn_model_leaf
  * computes. */
 firn_val firn_squares_leaf(struct firn_build *b, const char *path, bool of_columns, int64_t n);
-/* The rotary table of this graph's length: a frozen leaf that firn_model_leaf computes; `is_local`: of layers with
- * sliding windows that have their own frequencies. */
+/* The rotary table of this graph's length (with a cache: of the cache's): a frozen leaf that firn_model_leaf computes;
+ * `is_local`: of layers with sliding windows that have their own frequencies. */
 firn_val firn_rope_leaf(struct firn_build *b, bool is_local);
 
 #endif

@@ -17,6 +17,8 @@ void firn_store_destroy(struct firn_store **store);
  * in place where the device can (they must then outlive the store), else copied. Without: zeroed. */
 firn_status firn_store_add(struct firn_store *store, enum firn_leaf kind, const char *name,
                            size_t size, const void *data, struct firn_error *err);
+/* Frees a leaf; plans that are bound to it must be gone. One that is not there is no error. */
+void firn_store_remove(struct firn_store *store, const char *name);
 bool firn_store_has(const struct firn_store *store, const char *name);
 firn_status firn_store_write(struct firn_store *store, const char *name, size_t offset,
                              const void *data, size_t size, struct firn_error *err);

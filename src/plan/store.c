@@ -56,6 +56,21 @@ bool firn_store_has(const struct firn_store *store, const char *name)
     return firn_store_find(store, name) != NULL;
 }
 
+void firn_store_remove(struct firn_store *s, const char *name)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        struct firn_entry *e = s->entries[i];
+        if (strcmp(e->name, name) != 0)
+            continue;
+        memmove(&s->entries[i], &s->entries[i + 1], sizeof *s->entries * (s->count - i - 1));
+        s->count--;
+        firn_buffer_destroy(s->device, &e->buffer);
+        free(e->name);
+        free(e);
+        return;
+    }
+}
+
 static enum firn_memory memory_of(enum firn_leaf kind)
 {
     return kind == FIRN_LEAF_INPUT    ? FIRN_MEM_INPUT

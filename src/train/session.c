@@ -143,6 +143,8 @@ firn_status firn_session_plan_pair(struct firn_session *s, enum firn_plan_kind k
         free(sp);
         return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a plan");
     }
+    const bool is_cached = kind == FIRN_PLAN_PREFILL || kind == FIRN_PLAN_NEXT;
+    const bool is_picked = kind == FIRN_PLAN_PICKED || is_cached;
     sp->kind = kind;
     sp->build = (struct firn_build_params){
         .batch = batch, .length = length, .target = target, .task = s->params.task, .problem = s->params.problem,
@@ -150,10 +152,11 @@ firn_status firn_session_plan_pair(struct firn_session *s, enum firn_plan_kind k
         .training = kind == FIRN_PLAN_TRAIN && s->params.training,
         .smoothing = kind == FIRN_PLAN_TRAIN ? s->params.smoothing : 0,
         .is_bare = kind == FIRN_PLAN_BARE,
-        .wants_logits = kind == FIRN_PLAN_LOGITS || kind == FIRN_PLAN_PICKED || kind == FIRN_PLAN_BARE ||
+        .wants_logits = kind == FIRN_PLAN_LOGITS || is_picked || kind == FIRN_PLAN_BARE ||
                         (kind == FIRN_PLAN_EVAL && (s->params.task == FIRN_TASK_SEQ_CLS ||
                                                     s->params.task == FIRN_TASK_TOKEN_CLS)),
-        .picked_logits = kind == FIRN_PLAN_PICKED };
+        .picked_logits = is_picked, .cache_length = is_cached ? s->cache_length : 0,
+        .continues = kind == FIRN_PLAN_NEXT };
     const firn_status status = build(s, sp, err);
     if (status) {
         firn_plan_destroy(&sp->plan);
@@ -163,6 +166,31 @@ firn_status firn_session_plan_pair(struct firn_session *s, enum firn_plan_kind k
     }
     s->plans[s->n_plans++] = *out = sp;
     return FIRN_OK;
+}
+
+void firn_session_cache(struct firn_session *s, int64_t batch, int64_t length)
+{
+    char name[64];
+    size_t n = 0;
+    if (s->cache_batch == batch && s->cache_length >= length)
+        return;
+    for (size_t i = 0; i < s->n_plans; i++) {
+        struct firn_session_plan *sp = s->plans[i];
+        if (sp->build.cache_length == 0) {
+            s->plans[n++] = sp;
+            continue;
+        }
+        firn_plan_destroy(&sp->plan);
+        firn_graph_destroy(&sp->graph);
+        free(sp);
+    }
+    s->n_plans = n;
+    for (int64_t i = 0; i < s->model.config.n_layers; i++) {
+        firn_store_remove(s->store, firn_cache_name(name, sizeof name, "key", i));
+        firn_store_remove(s->store, firn_cache_name(name, sizeof name, "value", i));
+    }
+    s->cache_batch = batch;
+    s->cache_length = length;
 }
 
 firn_status firn_session_push(struct firn_session *s, const char *name, const float *flat, struct firn_error *err)

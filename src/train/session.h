@@ -25,7 +25,9 @@ struct firn_session_params {
 };
 
 /* BARE: logits of the base without the method's hooks (the head and the biases that train stay). */
-enum firn_plan_kind { FIRN_PLAN_TRAIN, FIRN_PLAN_EVAL, FIRN_PLAN_LOGITS, FIRN_PLAN_PICKED, FIRN_PLAN_BARE };
+/* PREFILL and NEXT use the session's cache; NEXT: one token a row. */
+enum firn_plan_kind { FIRN_PLAN_TRAIN, FIRN_PLAN_EVAL, FIRN_PLAN_LOGITS, FIRN_PLAN_PICKED, FIRN_PLAN_BARE,
+                      FIRN_PLAN_PREFILL, FIRN_PLAN_NEXT };
 
 struct firn_session_plan {
     enum firn_plan_kind kind;
@@ -44,6 +46,7 @@ struct firn_session {
     struct firn_store *store;
     struct firn_session_plan **plans;
     size_t n_plans;
+    int64_t cache_batch, cache_length; /* sequences, and rows of each, of the cache of PREFILL and NEXT plans */
     float *flat;                /* host copy of the trained tensors; see firn_session_pull */
 };
 
@@ -57,6 +60,10 @@ firn_status firn_session_plan(struct firn_session *s, enum firn_plan_kind kind, 
 /* The same for an encoder-decoder: `target` tokens for the decoder (0: another task). */
 firn_status firn_session_plan_pair(struct firn_session *s, enum firn_plan_kind kind, int64_t batch, int64_t length,
                                    int64_t target, struct firn_session_plan **plan, struct firn_error *err);
+
+/* Makes the cache hold at least `length` rows for each of `batch` sequences. When it must change, the plans that use it
+ * and what it held are dropped. */
+void firn_session_cache(struct firn_session *s, int64_t batch, int64_t length);
 
 /* Trained tensors (`name` "params"), gradients ("grads") and moments ("moment1", "moment2") to and from the host. */
 firn_status firn_session_push(struct firn_session *s, const char *name, const float *flat, struct firn_error *err);
@@ -80,7 +87,7 @@ struct firn_micro {
 firn_status firn_session_micro(struct firn_session *s, const struct firn_micro *micro, double *loss, double *norm,
                                struct firn_error *err);
 
-/* Runs an EVAL, LOGITS or PICKED plan; logits gets the floats that the plan's leaf holds, loss their scaled sum. */
+/* Runs an EVAL, LOGITS, PICKED or PREFILL plan; logits gets the floats that the plan's leaf holds, loss their scaled sum. */
 firn_status firn_session_forward(struct firn_session *s, enum firn_plan_kind kind, const struct firn_inputs *inputs,
                                  float scale, double *loss, float *logits, int64_t n_logits, struct firn_error *err);
 

@@ -19,7 +19,7 @@ firn_val firn_drop(struct firn_build *b, firn_val x, double p)
 firn_val firn_with_virtual(struct firn_build *b, firn_val x)
 {
     const struct firn_method *method = firn_hooks(b);
-    return method != NULL && method->input != NULL ? method->input(b->adapter->settings, b, x) : x;
+    return method != NULL && method->input != NULL && !b->p->continues ? method->input(b->adapter->settings, b, x) : x;
 }
 
 firn_val firn_join_plain(struct firn_build *b, const struct firn_sublayer *s)
@@ -37,9 +37,18 @@ firn_val firn_join(struct firn_build *b, enum firn_sublayer_kind kind, firn_val 
                                                       : firn_join_plain(b, &s);
 }
 
+/* Positions do not count padding, so a cache that is longer than the model's context holds no position beyond it. */
+static int64_t n_positions(const struct firn_build *b)
+{
+    const int64_t most = firn_model_cache_limit(b->model);
+    if (b->p->cache_length == 0)
+        return b->n_prefix + b->n_virtual + b->p->length;
+    return b->p->cache_length < most ? b->p->cache_length : most;
+}
+
 firn_val firn_rope_leaf(struct firn_build *b, bool is_local)
 {
-    const int64_t positions = b->n_prefix + b->n_virtual + b->p->length;
+    const int64_t positions = n_positions(b);
     return firn_graph_leaf(b->g, FIRN_LEAF_WEIGHT,
                            FIRN_STR("rope.%s%lld", is_local ? "local." : "", (long long) positions), FIRN_F32,
                            firn_dims(positions, b->model->config.head_dim));
@@ -60,6 +69,24 @@ firn_val firn_bucket_leaf(struct firn_build *b, bool is_causal, int64_t n_querie
     return firn_graph_leaf(b->g, FIRN_LEAF_WEIGHT, name, FIRN_I32, firn_dims(n_queries + n_keys - 1));
 }
 
+const char *firn_cache_name(char *text, size_t size, const char *what, int64_t layer)
+{
+    return firn_format(text, size, "cache.%s.%lld", what, (long long) layer);
+}
+
+/* Writes x [B T, Hkv D] into the rows that this layer keeps; returns all of them. */
+static firn_val keep(struct firn_build *b, const char *what, firn_val x)
+{
+    char name[64];
+    if (!firn_is_value(x))
+        return x;
+    const int64_t width = firn_val_shape(b->g, x).dim[1];
+    const firn_val cache = firn_graph_leaf(b->g, FIRN_LEAF_STATE, firn_cache_name(name, sizeof name, what, b->layer),
+                                           FIRN_F32, firn_dims(b->p->batch * b->p->cache_length, width));
+    firn_write_rows(b->g, cache, x, firn_input(b, "cache_at", firn_dims(b->p->batch)));
+    return cache;
+}
+
 firn_val firn_self_attention(struct firn_build *b, firn_val q, firn_val k, firn_val v, bool causal, bool rotary)
 {
     const struct firn_config *c = &b->model->config;
@@ -71,15 +98,23 @@ firn_val firn_self_attention(struct firn_build *b, firn_val q, firn_val k, firn_
         q = firn_rope(b->g, q, at, table, (int) c->n_heads);
         k = firn_rope(b->g, k, at, table, (int) c->n_kv_heads);
     }
-    if (method != NULL && method->kv != NULL)
+    if (method != NULL && method->kv != NULL && !b->p->continues)
         method->kv(b->adapter->settings, b, b->layer, &k, &v);
-    const int64_t n_keys = b->n_prefix + b->n_virtual + b->p->length;
+    if (b->p->cache_length > 0) {
+        const firn_val all_k = keep(b, "key", k), all_v = keep(b, "value", v);
+        k = b->p->continues ? all_k : k;
+        v = b->p->continues ? all_v : v;
+        causal = causal && !b->p->continues; /* one token a row: the mask hides what is not written yet */
+    }
+    const int64_t n_keys = b->p->continues ? b->p->cache_length : b->n_prefix + b->n_virtual + b->p->length;
+    const bool masks_window = slides && b->p->continues;
     const double drop = b->p->training ? c->attention_dropout : 0;
     return firn_attention(b->g, q, k, v,
                           firn_attention_params(.batch = (int) b->p->batch, .n_heads = (int) c->n_heads,
                               .n_kv_heads = (int) c->n_kv_heads, .scale = attention_scale(b), .causal = causal,
-                              .window = slides ? (int) c->window : 0, .softcap = c->attention_softcap,
-                              .mask = firn_input(b, "attention_mask", firn_dims(b->p->batch, n_keys)),
+                              .window = slides && !masks_window ? (int) c->window : 0, .softcap = c->attention_softcap,
+                              .mask = firn_input(b, masks_window ? "window_mask" : "attention_mask",
+                                                 firn_dims(b->p->batch, n_keys)),
                               .dropout = (float) drop, .rng = drop > 0 ? firn_rng(b) : (firn_val){ 0 },
                               .stream = drop > 0 ? b->n_dropouts++ : 0));
 }

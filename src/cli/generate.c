@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `firn generate`: text that continues prompts, as it comes for a single one, a line an answer for many. */
+#include "cli/command.h"
+#include "infer/generate.h"
+#include "text/utf8.h"
+
+#include "base/file.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct flags {
+    char *device, *prompt, *file;
+    json_t *adapter, *stop;
+    int64_t batch_size, max_new_tokens, top_k, seed;
+    double temperature, top_p, repetition_penalty;
+    bool ignore_end, json;
+};
+
+#define AT(field) offsetof(struct flags, field)
+static const struct firn_option flags[] = {
+    FIRN_FLAG_DEVICE(device),
+    { "adapter", .type = FIRN_OPTION_TEXTS, .offset = AT(adapter), .unit = "DIR", .help = "an adapter of the model" },
+    { "prompt", .type = FIRN_OPTION_TEXT, .offset = AT(prompt), .help = "the text to continue; else --file, else lines of stdin" },
+    { "file", .type = FIRN_OPTION_TEXT, .offset = AT(file), .unit = "FILE", .help = "a file that is one prompt" },
+    { "max-new-tokens", .type = FIRN_OPTION_INT, .offset = AT(max_new_tokens), .fallback = "128", .max = 16777216,
+      .unit = "N", .help = "the longest answer" },
+    { "temperature", .type = FIRN_OPTION_REAL, .offset = AT(temperature), .fallback = "0", .max = 1000,
+      .help = "divides the logits; 0 takes the best token each time" },
+    { "top-k", .type = FIRN_OPTION_INT, .offset = AT(top_k), .fallback = "0", .max = 16777216, .unit = "N",
+      .help = "draw among the best N tokens; 0: all" },
+    { "top-p", .type = FIRN_OPTION_REAL, .offset = AT(top_p), .fallback = "1", .min = 1e-9, .max = 1,
+      .help = "draw among the fewest tokens that have this share of the probability" },
+    { "repetition-penalty", .type = FIRN_OPTION_REAL, .offset = AT(repetition_penalty), .fallback = "1", .min = 1e-3,
+      .max = 1000, .help = "above 1 makes tokens that were seen less likely" },
+    { "seed", .type = FIRN_OPTION_INT, .offset = AT(seed), .fallback = "42", .max = 9e15, .help = "of the draws" },
+    { "stop", .type = FIRN_OPTION_TEXTS, .offset = AT(stop), .help = "a text that ends the answer before it; may be given again" },
+    { "ignore-end", .type = FIRN_OPTION_BOOL, .offset = AT(ignore_end), .help = "the model's end tokens end nothing" },
+    { "batch-size", .type = FIRN_OPTION_INT, .offset = AT(batch_size), .fallback = "8", .min = 1, .max = 65536,
+      .unit = "N", .help = "lines of stdin that are computed together; 1 answers each at once" },
+    FIRN_FLAG_JSON(json),
+    { NULL },
+};
+
+static volatile sig_atomic_t cancel;
+
+/* The first signal ends the answer after its last character; a second one ends the program as usual. */
+static void on_signal(int number)
+{
+    cancel = 1;
+    signal(number, SIG_DFL);
+}
+
+struct work {
+    const struct flags *f;
+    struct firn_tokenizer *tokenizer;
+    struct firn_session session;
+    struct firn_generate_params params;
+    const char **stop;
+    int32_t *ends;
+    bool is_single;
+    char last; /* byte that was written */
+};
+
+struct text {
+    char *data;
+    size_t size, line;
+    int32_t *ids;
+    size_t n;
+};
+
+static bool write_text(void *user, size_t row, const char *text, size_t size)
+{
+    struct work *w = user;
+    (void) row;
+    fwrite(text, 1, size, stdout);
+    w->last = text[size - 1];
+    return fflush(stdout) == 0;
+}
+
+static firn_status open_work(struct work *w, const char *model, struct firn_error *err)
+{
+    const struct flags *f = w->f;
+    const char *adapter = json_string_value(json_array_get(f->adapter, 0));
+    struct firn_adapter_info info = { 0 };
+    size_t n_ends = 0;
+    if (json_array_size(f->adapter) > 1)
+        return firn_fail(err, FIRN_ERR_UNSUPPORTED, .key = "--adapter", .expected = "one", .got = "several");
+    firn_status status = firn_weights_check(model, err);
+    if (status == FIRN_OK && adapter != NULL)
+        status = firn_adapter_peek(&info, adapter, err);
+    if (status == FIRN_OK && info.has_task && info.task != FIRN_TASK_CAUSAL_LM)
+        status = firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = adapter, .key = "task_type", .expected = "CAUSAL_LM",
+                           .got = firn_task_words[info.task]);
+    const struct firn_session_params p = { .model = model, .device = f->device, .task = FIRN_TASK_CAUSAL_LM,
+                                           .adapter = adapter, .log = firn_stderr_log };
+    if (status == FIRN_OK)
+        status = firn_session_open(&w->session, &p, err);
+    if (status == FIRN_OK)
+        status = firn_session_push(&w->session, "params", w->session.flat, err);
+    if (status == FIRN_OK)
+        status = firn_tokenizer_open(&w->tokenizer, model, err);
+    if (status == FIRN_OK && !f->ignore_end)
+        status = firn_generate_ends(model, w->tokenizer, &w->ends, &n_ends, err);
+    const size_t n_stop = json_array_size(f->stop);
+    w->stop = calloc(n_stop + 1, sizeof *w->stop);
+    if (status == FIRN_OK && w->stop == NULL)
+        status = firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for stop strings");
+    for (size_t i = 0; i < n_stop && w->stop != NULL; i++)
+        w->stop[i] = json_string_value(json_array_get(f->stop, i));
+    w->params = (struct firn_generate_params){
+        .max_new_tokens = f->max_new_tokens, .tokenizer = w->tokenizer, .stop = w->stop, .n_stop = n_stop,
+        .ends = w->ends, .n_ends = n_ends, .cancel = &cancel, .user = w,
+        .sampling = { .temperature = f->temperature, .top_k = f->top_k, .top_p = f->top_p,
+                      .repetition_penalty = f->repetition_penalty, .seed = (uint64_t) f->seed } };
+    return status;
+}
+
+/* A text without tokens starts from the token that starts texts. */
+static firn_status encode(const struct work *w, struct text *t, const char *name, struct firn_error *err)
+{
+    struct firn_encoding e = { 0 };
+    const int64_t limit = firn_generate_limit(&w->session);
+    const char *key = t->line > 0 ? FIRN_STR("line %zu", t->line) : "the prompt";
+    firn_status status = FIRN_OK;
+    if (firn_utf8_valid((const uint8_t *) t->data, t->size) < t->size)
+        return firn_fail(err, FIRN_ERR_FORMAT, .file = name, .key = key, .expected = "UTF-8", .got = "other bytes");
+    status = firn_tokenizer_encode(w->tokenizer, t->data, t->size, NULL, 0, NULL, &e, err);
+    const int32_t bos = firn_tokenizer_role(w->tokenizer, FIRN_ROLE_BOS);
+    if (status == FIRN_OK && e.n == 0 && bos < 0)
+        status = firn_fail(err, FIRN_ERR_FORMAT, .file = name, .key = key, .expected = "at least one token",
+                           .got = "none, and the tokenizer has no bos_token to start from");
+    if (status == FIRN_OK && (int64_t) e.n > limit)
+        status = firn_fail(err, FIRN_ERR_SHAPE, .file = name, .key = key,
+                           .expected = FIRN_STR("at most %lld tokens", (long long) limit), .got = FIRN_STR("%zu", e.n));
+    t->n = e.n > 0 ? e.n : 1;
+    t->ids = status == FIRN_OK ? malloc(sizeof *t->ids * t->n) : NULL;
+    if (status == FIRN_OK && t->ids == NULL)
+        status = firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a prompt");
+    if (status == FIRN_OK && e.n > 0)
+        memcpy(t->ids, e.ids, sizeof *t->ids * t->n);
+    else if (status == FIRN_OK)
+        t->ids[0] = bos;
+    firn_encoding_free(&e);
+    return status;
+}
+
+static void print_json(const struct text *t, const struct firn_generated *g)
+{
+    json_t *o = json_object(), *ids = json_array();
+    for (size_t k = 0; k < g->n; k++)
+        json_array_append_new(ids, json_integer(g->ids[k]));
+    json_object_set_new(o, "prompt", json_stringn(t->data, t->size));
+    json_object_set_new(o, "text", json_string(g->text));
+    json_object_set_new(o, "finish", json_string(firn_finish_words[g->finish]));
+    json_object_set_new(o, "prompt_tokens", json_integer((json_int_t) t->n));
+    json_object_set_new(o, "new_tokens", json_integer((json_int_t) g->n));
+    json_object_set_new(o, "ids", ids);
+    json_dumpf(o, stdout, JSON_COMPACT);
+    printf("\n");
+    json_decref(o);
+}
+
+/* One answer a line: a line end within it is written as \n. */
+static void print_line(const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text == '\n')
+            fputs("\\n", stdout);
+        else if (*text != '\r')
+            putchar(*text);
+    }
+    putchar('\n');
+}
+
+static firn_status answer(struct work *w, struct text *texts, size_t n, size_t first, struct firn_error *err)
+{
+    struct firn_prompt *prompts = calloc(n + 1, sizeof *prompts);
+    struct firn_generated *out = calloc(n + 1, sizeof *out);
+    firn_status status = prompts == NULL || out == NULL
+                             ? firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for answers")
+                             : FIRN_OK;
+    for (size_t i = 0; i < n && status == FIRN_OK; i++)
+        prompts[i] = (struct firn_prompt){ texts[i].ids, texts[i].n, (uint32_t) (first + i) };
+    const bool streams = w->is_single && !w->f->json;
+    w->params.on_text = streams ? write_text : NULL;
+    if (status == FIRN_OK)
+        status = firn_generate(&w->session, prompts, n, &w->params, out, err);
+    if (streams && (status == FIRN_OK || w->last != '\0') && w->last != '\n')
+        printf("\n");
+    for (size_t i = 0; i < n && status == FIRN_OK && !streams; i++) {
+        if (w->f->json)
+            print_json(&texts[i], &out[i]);
+        else
+            print_line(out[i].text);
+    }
+    if (out != NULL)
+        firn_generated_free(out, n);
+    free(prompts);
+    free(out);
+    if (status == FIRN_OK && cancel)
+        status = FIRN_ERR_STOPPED;
+    return status;
+}
+
+static firn_status answer_one(struct work *w, struct firn_error *err)
+{
+    struct text t = { 0 };
+    w->is_single = true;
+    firn_status status = FIRN_OK;
+    if (w->f->prompt != NULL) {
+        t.data = firn_strdup(w->f->prompt);
+        t.size = t.data != NULL ? strlen(t.data) : 0;
+        status = t.data != NULL ? FIRN_OK : firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a prompt");
+    } else {
+        status = firn_file_read(w->f->file, (size_t) 64 << 20, &t.data, &t.size, err);
+    }
+    if (status == FIRN_OK)
+        status = encode(w, &t, w->f->prompt != NULL ? "--prompt" : w->f->file, err);
+    if (status == FIRN_OK)
+        status = answer(w, &t, 1, 0, err);
+    free(t.data);
+    free(t.ids);
+    return status;
+}
+
+/* False at the end of standard input. */
+static bool read_line(struct text *t, size_t number)
+{
+    size_t capacity = 0;
+    const ssize_t n = getline(&t->data, &capacity, stdin);
+    if (n < 0)
+        return false;
+    t->size = (size_t) n;
+    while (t->size > 0 && (t->data[t->size - 1] == '\n' || t->data[t->size - 1] == '\r'))
+        t->size--;
+    t->line = number;
+    return true;
+}
+
+static firn_status answer_lines(struct work *w, struct firn_error *err)
+{
+    const size_t most = (size_t) (isatty(STDIN_FILENO) ? 1 : w->f->batch_size);
+    struct text *texts = calloc(most + 1, sizeof *texts);
+    firn_status status = texts == NULL ? firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for prompts") : FIRN_OK;
+    size_t total = 0, n = most;
+    while (status == FIRN_OK && n == most && !cancel) {
+        firn_status wrong = FIRN_OK; /* with a line: those before it are answered first */
+        bool more = true;
+        for (n = 0; n < most && wrong == FIRN_OK && more;) {
+            more = read_line(&texts[n], total + n + 1);
+            if (more)
+                wrong = encode(w, &texts[n], "standard input", err);
+            n += more && wrong == FIRN_OK;
+        }
+        if (n > 0 && !cancel)
+            status = answer(w, texts, n, total, wrong != FIRN_OK ? NULL : err);
+        if (status == FIRN_OK)
+            status = wrong;
+        if (fflush(stdout) != 0)
+            break;
+        total += n;
+        for (size_t i = 0; i < most; i++) {
+            free(texts[i].data);
+            free(texts[i].ids);
+            texts[i] = (struct text){ 0 };
+        }
+    }
+    free(texts);
+    return status == FIRN_OK && cancel ? FIRN_ERR_STOPPED : status;
+}
+
+static firn_status run(const struct firn_args *args, struct firn_error *err)
+{
+    struct work w = { .f = args->values };
+    struct sigaction action = { .sa_handler = on_signal }; /* no SA_RESTART: a signal ends the wait for a line */
+    if (w.f->prompt != NULL && w.f->file != NULL)
+        return firn_fail(err, FIRN_ERR_USAGE, .file = "generate", .key = "--file",
+                         .what = "cannot be given together with --prompt");
+    firn_status status = open_work(&w, args->words[0], err);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    if (status == FIRN_OK)
+        status = w.f->prompt != NULL || w.f->file != NULL ? answer_one(&w, err) : answer_lines(&w, err);
+    firn_session_close(&w.session);
+    firn_tokenizer_close(&w.tokenizer);
+    free(w.stop);
+    free(w.ends);
+    return status;
+}
+
+const struct firn_command firn_command_generate = {
+    .name = "generate",
+    .words = "MODEL",
+    .min_words = 1,
+    .max_words = 1,
+    .summary = "text that continues prompts",
+    .text = "Writes the continuation of a prompt as it is computed. Without --prompt and --file each line of stdin is a "
+            "prompt and each line of stdout an answer (a line end within an answer is written as \\n); --json writes an "
+            "object a line: prompt, text, finish (end, stop, length or cancel), prompt_tokens, new_tokens, ids.\n\n"
+            "Without --temperature the best token is taken each time. The same seed gives the same text, whatever the "
+            "batch. A signal ends the answer with exit code 3.",
+    .flags = flags,
+    .values_size = sizeof(struct flags),
+    .run = run,
+};
