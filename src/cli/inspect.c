@@ -91,6 +91,8 @@ static firn_status inspect_model(const char *path, bool lists, json_t *out, stru
                                   (json_int_t) c->n_heads, "feed_forward", (json_int_t) c->hidden, "vocabulary",
                                   (json_int_t) c->vocabulary, "max_positions", (json_int_t) c->max_positions, "tasks",
                                   tasks, "files", files));
+    if (c->n_decoder_layers > 0)
+        json_object_set_new(json_object_get(out, "model"), "decoder_layers", json_integer((json_int_t) c->n_decoder_layers));
     firn_model_close(&m);
     return FIRN_OK;
 }

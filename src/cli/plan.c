@@ -20,7 +20,7 @@ static const struct firn_option flags[] = {
 };
 
 struct answer {
-    int64_t trainable, total, batch, length;
+    int64_t trainable, total, batch, length, target;
     struct firn_plan_bytes bytes;
 };
 
@@ -40,6 +40,8 @@ static void print_answer(const struct answer *a, bool json)
                               (json_int_t) a->bytes.workspace, "input_output_bytes", (json_int_t) io, "all_bytes",
                               (json_int_t) all, "steps", (json_int_t) (a->bytes.nodes[0] + a->bytes.nodes[1]),
                               "flops_per_step", flops);
+        if (a->target > 0)
+            json_object_set_new(o, "target_length", json_integer(a->target));
         json_dumpf(o, stdout, JSON_INDENT(2));
         printf("\n");
         json_decref(o);
@@ -48,6 +50,8 @@ static void print_answer(const struct answer *a, bool json)
     printf("trained parameters  %" PRId64 " of %" PRId64 " (%.3f %%)\n", a->trainable, a->total,
            100.0 * (double) a->trainable / (double) a->total);
     printf("longest micro-batch %" PRId64 " x %" PRId64 " tokens\n", a->batch, a->length);
+    if (a->target > 0)
+        printf("of the decoder      %" PRId64 " x %" PRId64 " tokens\n", a->batch, a->target);
     printf("base                %" PRIu64 " bytes\n", base);
     printf("adapter             %" PRIu64 " bytes\n", adapter);
     printf("optimizer           %" PRIu64 " bytes (gradients and two moments)\n", optimizer);
@@ -72,7 +76,8 @@ static firn_status plan_for(const struct firn_recipe *r, const struct firn_task_
     struct firn_plan *plan = NULL;
     struct firn_build b;
     const int64_t length = task->max_length < firn_model_limit(m) ? task->max_length : firn_model_limit(m);
-    const struct firn_build_params p = { .batch = r->train.batch_size, .length = length, .task = task->task,
+    const struct firn_build_params p = { .batch = r->train.batch_size, .length = length,
+                                         .target = task->max_target, .task = task->task,
                                          .problem = task->problem, .n_labels = firn_task_n_labels(task),
                                          .has_loss = true, .training = r->train.dropout,
                                          .smoothing = (float) r->train.label_smoothing_factor };
@@ -91,7 +96,8 @@ static firn_status plan_for(const struct firn_recipe *r, const struct firn_task_
         status = firn_plan_create(&plan, g, &limits, true, false, err);
     if (status == FIRN_OK) {
         struct answer a = { .trainable = firn_params_count(&adapter.params),
-                            .total = firn_model_total(&counts, &adapter.params), .batch = p.batch, .length = length };
+                            .total = firn_model_total(&counts, &adapter.params), .batch = p.batch, .length = length,
+                            .target = p.target };
         firn_plan_bytes(plan, &a.bytes);
         print_answer(&a, f->json);
         char *steps = f->steps ? firn_plan_print(plan) : NULL;

@@ -25,10 +25,10 @@ static void sort_by_length(uint32_t *order, uint32_t n, const uint32_t *lengths,
                                                                                    : spare[k++];
 }
 
-static uint32_t padded(const struct firn_batches_params *p, uint32_t length)
+static uint32_t padded(const struct firn_batches_params *p, uint32_t length, uint32_t most)
 {
     const uint64_t up = ((uint64_t) length + p->multiple - 1) / p->multiple * p->multiple;
-    const uint64_t capped = up < p->max_length ? up : p->max_length;
+    const uint64_t capped = up < most ? up : most;
     return capped > 0 ? (uint32_t) capped : 1;
 }
 
@@ -76,9 +76,12 @@ firn_status firn_batches_plan(struct firn_batches *plan, const uint32_t *lengths
         batch->count = n - batch->first < p->batch_size ? n - batch->first : p->batch_size;
         for (uint32_t i = 0; i < batch->count; i++) {
             const uint32_t length = lengths[plan->order[batch->first + i]];
+            const uint32_t target = p->targets != NULL ? p->targets[plan->order[batch->first + i]] : 0;
             batch->length = length > batch->length ? length : batch->length;
+            batch->target = target > batch->target ? target : batch->target;
         }
-        batch->length = padded(p, batch->length);
+        batch->length = padded(p, batch->length, p->max_length);
+        batch->target = p->targets != NULL ? padded(p, batch->target, p->max_target) : 0;
     }
     if (p->shuffles && p->groups)
         shuffle_batches(plan, p, spare, spare_list);

@@ -12,6 +12,7 @@
 struct firn_batch {
     uint32_t first, count; /* into `order` */
     uint32_t length;       /* padded, in tokens */
+    uint32_t target;       /* of the second lengths; 0 without them */
 };
 
 struct firn_batches {
@@ -23,6 +24,8 @@ struct firn_batches {
 struct firn_batches_params {
     uint32_t batch_size, multiple,
         max_length; /* lengths are padded to the multiple, at most max_length */
+    const uint32_t *targets; /* a second length of each example (encoder-decoders); NULL: none */
+    uint32_t max_target;
     uint64_t seed;
     uint32_t epoch;
     bool shuffles; /* else examples are taken in order of length, longest first (evaluation) */

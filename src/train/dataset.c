@@ -159,6 +159,42 @@ static firn_status make_causal(struct firn_dataset *d, uint32_t i, const struct 
     return status;
 }
 
+/* A text, and what the decoder is to say: both end with the end token, as T5's tokenizer writes them. */
+static firn_status make_pair(struct firn_dataset *d, uint32_t i, const struct firn_dataset_params *p,
+                             struct firn_encoding *encoding, struct firn_error *err)
+{
+    struct firn_example *e = &d->list[i];
+    const int32_t eos = firn_tokenizer_role(p->tokenizer, FIRN_ROLE_EOS);
+    const char *columns[2] = { p->columns->prompt, p->columns->completion };
+    firn_status status = FIRN_OK;
+    for (int part = 0; part < (p->has_labels ? 2 : 1) && status == FIRN_OK; part++) {
+        const char *text;
+        size_t size;
+        const uint32_t most = part == 0 ? p->max_length : p->max_target;
+        const struct firn_encode_params how = { .add_special = true, .max_length = most };
+        status = firn_table_text(&d->table, i, columns[part], &text, &size, err);
+        if (status == FIRN_OK)
+            status = firn_tokenizer_encode(p->tokenizer, text, size, NULL, 0, &how, encoding, err);
+        if (status)
+            return status;
+        uint32_t n = (uint32_t) encoding->n;
+        if (part == 0) {
+            status = allocate(e, most > n ? n + 1 : n, false, err);
+        } else {
+            e->labels = malloc(sizeof *e->labels * ((size_t) n + 1));
+            status = e->labels != NULL ? FIRN_OK : no_memory(err);
+        }
+        if (status)
+            return status;
+        int32_t *ids = part == 0 ? e->ids : e->labels;
+        memcpy(ids, encoding->ids, sizeof *ids * n);
+        if (eos >= 0 && n < most && (n == 0 || ids[n - 1] != eos)) /* a tokenizer file that adds none */
+            ids[n++] = eos;
+        *(part == 0 ? &e->length : &e->target) = n;
+    }
+    return FIRN_OK;
+}
+
 static firn_status make_masked(struct firn_dataset *d, uint32_t i, const struct firn_dataset_params *p,
                                struct firn_encoding *encoding, struct firn_error *err)
 {
@@ -184,8 +220,12 @@ firn_status firn_dataset_make(struct firn_dataset *d, struct firn_table *table, 
     memset(table, 0, sizeof *table);
     d->list = calloc(d->table.count + 1, sizeof *d->list);
     d->lengths = calloc(d->table.count + 1, sizeof *d->lengths);
-    firn_status status = d->list == NULL || d->lengths == NULL ? no_memory(err)
-                                                               : firn_crc32c_file(d->table.path, &d->crc, &size, NULL);
+    const bool has_pairs = p->task == FIRN_TASK_SEQ2SEQ_LM;
+    if (has_pairs)
+        d->targets = calloc(d->table.count + 1, sizeof *d->targets);
+    firn_status status = d->list == NULL || d->lengths == NULL || (has_pairs && d->targets == NULL)
+                             ? no_memory(err)
+                             : firn_crc32c_file(d->table.path, &d->crc, &size, NULL);
     if (status == FIRN_ERR_IO) /* standard input: no file to come back to */
         status = FIRN_OK;
     for (uint32_t i = 0; i < d->table.count && status == FIRN_OK; i++) {
@@ -193,10 +233,13 @@ firn_status firn_dataset_make(struct firn_dataset *d, struct firn_table *table, 
         status = p->task == FIRN_TASK_SEQ_CLS     ? make_sequence(d, i, p, &encoding, err)
                  : p->task == FIRN_TASK_TOKEN_CLS ? make_tokens(d, i, p, &encoding, err)
                  : p->task == FIRN_TASK_MASKED_LM ? make_masked(d, i, p, &encoding, err)
+                 : has_pairs                      ? make_pair(d, i, p, &encoding, err)
                                                   : make_causal(d, i, p, &encoding, err);
         d->count++;
         d->lengths[i] = d->list[i].length;
-        d->tokens += d->list[i].length;
+        d->tokens += d->list[i].length + d->list[i].target;
+        if (has_pairs)
+            d->targets[i] = d->list[i].target;
     }
     firn_encoding_free(&encoding);
     if (status)
@@ -214,6 +257,7 @@ void firn_dataset_free(struct firn_dataset *d)
     }
     free(d->list);
     free(d->lengths);
+    free(d->targets);
     firn_table_free(&d->table);
     memset(d, 0, sizeof *d);
 }
@@ -247,7 +291,10 @@ firn_status firn_dataset_inputs(const struct firn_dataset *d, const struct firn_
     const bool has_targets = p->task == FIRN_TASK_SEQ_CLS && p->problem != FIRN_SINGLE_LABEL;
     const int64_t classes = !has_targets ? 0 : p->problem == FIRN_REGRESSION ? 1 : (int64_t) p->labels->count;
     const int32_t pad = m->config.pad_id >= 0 ? (int32_t) m->config.pad_id : 0;
-    const firn_status status = firn_inputs_create(in, batch->count, batch->length, classes, err);
+    const bool has_pairs = p->task == FIRN_TASK_SEQ2SEQ_LM;
+    firn_status status = firn_inputs_create(in, batch->count, batch->length, classes, err);
+    if (status == FIRN_OK && has_pairs)
+        status = firn_inputs_add_target(in, batch->target > 0 ? batch->target : 1, err);
     if (status)
         return status;
     for (uint32_t b = 0; b < batch->count; b++) {
@@ -258,10 +305,12 @@ firn_status firn_dataset_inputs(const struct firn_dataset *d, const struct firn_
             in->input_ids[row + t] = inside ? e->ids[t] : pad;
             in->token_type_ids[row + t] = inside ? e->types[t] : 0;
             in->attention_mask[row + t] = inside;
-            if (e->labels != NULL)
+            if (e->labels != NULL && !has_pairs)
                 in->labels[row + t] = inside ? e->labels[t] : -100;
         }
-        if (e->labels == NULL)
+        if (has_pairs && e->labels != NULL)
+            memcpy(in->labels + (int64_t) b * in->target, e->labels, sizeof *e->labels * e->target);
+        else if (e->labels == NULL && !has_pairs)
             in->labels[b] = e->label;
         if (e->targets != NULL)
             memcpy(in->targets + b * classes, e->targets, sizeof *e->targets * (size_t) classes);

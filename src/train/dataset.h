@@ -14,6 +14,7 @@ struct firn_example {
     int32_t *ids, *types;  /* length each */
     int32_t *labels;       /* length each, unshifted, -100 = not counted; NULL for sequence classification */
     uint32_t length;
+    uint32_t target;       /* seq2seq_lm: how many labels there are */
     size_t line;
     int32_t label;         /* sequence classification */
     float *targets;        /* multi-label and regression: classes */
@@ -23,6 +24,7 @@ struct firn_dataset {
     struct firn_table table;
     struct firn_example *list;
     uint32_t *lengths;
+    uint32_t *targets;     /* seq2seq_lm: how many labels each has; else NULL */
     uint32_t count;
     uint64_t tokens;
     uint32_t crc;          /* of the file's bytes */
@@ -34,7 +36,7 @@ struct firn_dataset_params {
     enum firn_task task;
     enum firn_problem problem;
     const struct firn_labels *labels;
-    uint32_t max_length;
+    uint32_t max_length, max_target;
     bool has_labels;       /* false: texts to classify; the label column is not read */
 };
 

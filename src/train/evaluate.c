@@ -83,7 +83,8 @@ firn_status firn_evaluate(struct firn_session *s, const struct firn_dataset *d, 
     const bool classifies = p->task == FIRN_TASK_SEQ_CLS || p->task == FIRN_TASK_TOKEN_CLS;
     const int64_t classes = classifies ? s->params.n_labels : 0;
     const struct firn_batches_params how = { .batch_size = batch_size, .multiple = multiple,
-                                             .max_length = p->max_length };
+                                             .max_length = p->max_length, .targets = d->targets,
+                                             .max_target = p->max_target };
     struct firn_batches plan = { 0 };
     struct tally t = { .classes = classes, .right = calloc((size_t) classes + 1, sizeof(uint64_t)),
                        .said = calloc((size_t) classes + 1, sizeof(uint64_t)),

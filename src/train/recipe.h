@@ -25,7 +25,7 @@ struct firn_recipe_data {
 
 struct firn_recipe_train {
     double num_train_epochs;
-    int64_t max_steps, batch_size, eval_batch_size, gradient_accumulation_steps, max_length;
+    int64_t max_steps, batch_size, eval_batch_size, gradient_accumulation_steps, max_length, max_target_length;
     int64_t pad_to_multiple_of;
     double learning_rate;
     int lr_scheduler_type; /* enum firn_schedule_type */

@@ -34,19 +34,26 @@ static firn_status load_data(struct firn_run *r, struct firn_error *err)
     return status;
 }
 
+static uint32_t longest_of(const struct firn_run *r, const uint32_t *lengths, uint32_t most)
+{
+    const uint32_t multiple = (uint32_t) r->recipe->train.pad_to_multiple_of;
+    uint32_t longest = 1;
+    for (uint32_t i = 0; i < r->train.count; i++)
+        longest = lengths[i] > longest ? lengths[i] : longest;
+    longest = (longest + multiple - 1) / multiple * multiple;
+    return longest < most ? longest : most;
+}
+
 /* The longest batch is planned first: its arena then serves all. */
 static firn_status plan_longest(struct firn_run *r, struct firn_error *err)
 {
     const struct firn_recipe_train *t = &r->recipe->train;
-    uint32_t longest = 1;
-    for (uint32_t i = 0; i < r->train.count; i++)
-        longest = r->train.lengths[i] > longest ? r->train.lengths[i] : longest;
-    longest = (longest + (uint32_t) t->pad_to_multiple_of - 1) / (uint32_t) t->pad_to_multiple_of *
-              (uint32_t) t->pad_to_multiple_of;
-    longest = longest < r->task.max_length ? longest : r->task.max_length;
+    const uint32_t longest = longest_of(r, r->train.lengths, r->task.max_length);
+    const uint32_t target = r->train.targets != NULL ? longest_of(r, r->train.targets, r->task.max_target) : 0;
     const int64_t batch = r->train.count < t->batch_size ? r->train.count : t->batch_size;
     struct firn_session_plan *plan;
-    firn_status status = firn_session_plan(&r->session, FIRN_PLAN_TRAIN, batch, longest, &plan, err);
+    firn_status status = firn_session_plan_pair(&r->session, FIRN_PLAN_TRAIN, batch, longest, target, &plan,
+                                                err);
     if (status || r->recipe->memory_limit == 0)
         return status;
     struct firn_plan_bytes bytes;

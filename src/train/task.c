@@ -20,8 +20,10 @@ firn_status firn_task_open(struct firn_task_setup *t, const struct firn_recipe *
     t->task = (enum firn_task) r->task;
     t->columns = r->data;
     t->max_length = (uint32_t) r->train.max_length;
-    if (t->task == FIRN_TASK_SEQ2SEQ_LM)
-        return firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = r->path, .key = "task", .what = "seq2seq_lm is not there yet");
+    t->max_target = t->task == FIRN_TASK_SEQ2SEQ_LM ? (uint32_t) r->train.max_target_length : 0;
+    if (t->task == FIRN_TASK_SEQ2SEQ_LM && (r->data.prompt == NULL || r->data.completion == NULL))
+        return firn_fail(err, FIRN_ERR_USAGE, .file = r->path, .key = r->data.prompt == NULL ? "data.source" : "data.target",
+                         .what = "is required by seq2seq_lm, as in  data: {train: pairs.jsonl, source: text, target: summary}");
     firn_status status = firn_weights_check(r->model, err); /* what is no model is said before what it lacks */
     if (status == FIRN_OK)
         status = firn_tokenizer_open(&t->tokenizer, r->model, err);
@@ -67,7 +69,12 @@ firn_status firn_task_open_adapter(struct firn_task_setup *t, const char *model,
         t->max_length = length > 0 && length < 1 << 24 ? (uint32_t) length : 512;
         t->text = text_of(o, "text");
         t->text_pair = text_of(o, "text_pair");
-        t->columns = (struct firn_recipe_data){ .text = t->text, .text_pair = t->text_pair, .label = "label" };
+        t->prompt = text_of(o, "prompt");
+        t->completion = text_of(o, "completion");
+        const json_int_t target = json_integer_value(json_object_get(o, "max_target_length"));
+        t->max_target = t->task != FIRN_TASK_SEQ2SEQ_LM ? 0 : target > 0 && target < 1 << 24 ? (uint32_t) target : 128;
+        t->columns = (struct firn_recipe_data){ .text = t->text, .text_pair = t->text_pair, .label = "label",
+                                                .prompt = t->prompt, .completion = t->completion };
         if (!found || t->text == NULL)
             status = firn_fail(err, FIRN_ERR_FORMAT, .file = path, .key = "task, text", .expected = "a task and a column",
                                .got = "something else");
@@ -89,6 +96,8 @@ void firn_task_close(struct firn_task_setup *t)
     firn_labels_free(&t->labels);
     free(t->text);
     free(t->text_pair);
+    free(t->prompt);
+    free(t->completion);
     memset(t, 0, sizeof *t);
 }
 
@@ -101,7 +110,7 @@ void firn_task_dataset_params(const struct firn_task_setup *t, struct firn_datas
 {
     *p = (struct firn_dataset_params){ .tokenizer = t->tokenizer, .columns = &t->columns, .task = t->task,
                                        .problem = t->problem, .labels = &t->labels, .max_length = t->max_length,
-                                       .has_labels = true };
+                                       .max_target = t->max_target, .has_labels = true };
 }
 
 json_t *firn_task_json(const struct firn_task_setup *t, const char *fingerprint)
@@ -115,7 +124,13 @@ json_t *firn_task_json(const struct firn_task_setup *t, const char *fingerprint)
     json_object_set_new(o, "text", json_string(t->columns.text));
     if (t->columns.text_pair != NULL)
         json_object_set_new(o, "text_pair", json_string(t->columns.text_pair));
+    if (t->columns.prompt != NULL)
+        json_object_set_new(o, "prompt", json_string(t->columns.prompt));
+    if (t->columns.completion != NULL)
+        json_object_set_new(o, "completion", json_string(t->columns.completion));
     json_object_set_new(o, "max_length", json_integer(t->max_length));
+    if (t->max_target > 0)
+        json_object_set_new(o, "max_target_length", json_integer(t->max_target));
     json_object_set_new(o, "template", json_null());
     json_object_set_new(o, "base_fingerprint", json_string(fingerprint));
     return o;

@@ -11,8 +11,8 @@ struct firn_task_setup {
     struct firn_labels labels;
     enum firn_task task;
     enum firn_problem problem;
-    uint32_t max_length;
-    char *text, *text_pair; /* columns */
+    uint32_t max_length, max_target; /* max_target: seq2seq_lm, else 0 */
+    char *text, *text_pair, *prompt, *completion; /* columns */
     struct firn_recipe_data columns; /* points to the recipe's or to the above */
 };
 

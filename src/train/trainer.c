@@ -37,7 +37,8 @@ static firn_status plan_epoch(struct firn_run *r, int64_t epoch, struct firn_err
     const struct firn_recipe_train *t = &r->recipe->train;
     const struct firn_batches_params p = { .batch_size = (uint32_t) t->batch_size,
                                            .multiple = (uint32_t) t->pad_to_multiple_of,
-                                           .max_length = r->task.max_length, .seed = (uint64_t) t->seed,
+                                           .max_length = r->task.max_length, .targets = r->train.targets,
+                                           .max_target = r->task.max_target, .seed = (uint64_t) t->seed,
                                            .epoch = (uint32_t) epoch, .shuffles = true,
                                            .groups = t->group_by_length };
     firn_batches_free(&r->batches);
@@ -75,6 +76,8 @@ static firn_status collect_inputs(struct firn_run *r, int64_t step, struct step_
         s->counted += s->in[a].counted;
         for (int64_t i = 0; i < s->in[a].batch * s->in[a].length; i++)
             s->tokens += s->in[a].attention_mask[i] != 0;
+        for (int64_t i = 0; i < s->in[a].batch * s->in[a].target; i++)
+            s->tokens += s->in[a].labels[i] >= 0;
     }
     return FIRN_OK;
 }

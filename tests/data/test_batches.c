@@ -158,6 +158,23 @@ static void an_evaluation_goes_from_long_to_short_and_keeps_equal_ones_in_order(
     firn_batches_free(&plan);
 }
 
+static void second_lengths_are_padded_by_their_own_limit(void **state)
+{
+    (void) state;
+    const uint32_t lengths[] = { 3, 9, 3, 20 }, targets[] = { 5, 1, 11, 0 };
+    struct firn_batches plan;
+    struct firn_error err = { 0 };
+    const struct firn_batches_params p = {
+        .batch_size = 2, .multiple = 8, .max_length = 18, .targets = targets, .max_target = 10
+    };
+    check_ok(firn_batches_plan(&plan, lengths, 4, &p, &err), &err);
+    assert_int_equal(plan.list[0].length, 18); /* examples 3 and 1 */
+    assert_int_equal(plan.list[0].target, 8);
+    assert_int_equal(plan.list[1].length, 8);
+    assert_int_equal(plan.list[1].target, 10);
+    firn_batches_free(&plan);
+}
+
 static void empty_examples_make_a_batch_of_length_one(void **state)
 {
     (void) state;
@@ -199,6 +216,7 @@ int main(void)
         cmocka_unit_test(grouping_saves_padding),
         cmocka_unit_test(grouped_batches_do_not_come_sorted),
         cmocka_unit_test(an_evaluation_goes_from_long_to_short_and_keeps_equal_ones_in_order),
+        cmocka_unit_test(second_lengths_are_padded_by_their_own_limit),
         cmocka_unit_test(empty_examples_make_a_batch_of_length_one),
         cmocka_unit_test(sizes_of_nothing_and_of_everything_are_safe),
     };
