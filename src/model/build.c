@@ -119,11 +119,12 @@ firn_val firn_trained_transposed(struct firn_build *b, const char *name, struct 
 }
 
 /* Heads that base files seldom hold: fresh weights are normal, fresh biases zero. */
-static bool is_head_path(const char *path)
+bool firn_is_head(const char *path)
 {
-    static const char *const heads[] = { "classifier.", "score.", "pre_classifier." /* DistilBERT's */ };
+    static const char *const heads[] = { "classifier", "score", "pre_classifier" };
+    const size_t n = strcspn(path, ".");
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++)
-        if (strncmp(path, heads[i], strlen(heads[i])) == 0)
+        if (strlen(heads[i]) == n && strncmp(path, heads[i], n) == 0)
             return true;
     return false;
 }
@@ -133,12 +134,12 @@ static const struct firn_tensor *stored(struct firn_build *b, const char *path, 
 {
     const char *file = NULL;
     const struct firn_tensor *t = firn_weights_find(&b->model->weights, b->model->arch->prefix, path, &file);
-    if (t == NULL && b->model->weights.is_made && !is_head_path(path))
+    if (t == NULL && b->model->weights.is_made && !firn_is_head(path))
         t = firn_weights_make(&b->model->weights, path, shape);
     if (t == NULL)
         return NULL;
     if (!firn_shape_eq(&t->shape, &shape)) {
-        if (!is_head_path(path))
+        if (!firn_is_head(path))
             firn_graph_fail(b->g, "%s: %s: expected %s, got %s", file, path, FIRN_SHAPE_STR(&shape),
                             FIRN_SHAPE_STR(&t->shape));
         return NULL;
@@ -179,7 +180,7 @@ static firn_val tensor_of(struct firn_build *b, const struct firn_site *s, const
         return frozen(b, from, shape);
     const bool is_copy = method->copies != NULL && method->copies(settings, s);
     const bool is_in_file = stored(b, from, shape) != NULL;
-    if (!is_in_file && !is_head_path(path)) /* only heads may be new */
+    if (!is_in_file && !firn_is_head(path)) /* only heads may be new */
         return frozen(b, from, shape);
     struct firn_param *p = param(b, name, from, shape,
                                  is_in_file ? FIRN_INIT_BASE : shape.rank > 1 ? FIRN_INIT_NORMAL : FIRN_INIT_ZERO,
@@ -238,9 +239,17 @@ bool firn_arch_is_conv1d(const struct firn_arch *arch, const char *path)
     return false;
 }
 
+static void note_first(struct firn_build *b, const struct firn_site *s)
+{
+    struct firn_adapter *a = b->adapter;
+    if (!a->params.is_finished && a->first_linear == NULL && !s->is_output && !firn_is_head(s->path))
+        a->first_linear = firn_strdup(s->path);
+}
+
 static firn_val linear(struct firn_build *b, struct firn_site *s, firn_val x, bool has_bias, const char *from)
 {
     const struct firn_method *method = b->adapter->method;
+    note_first(b, s);
     s->is_conv1d = firn_arch_is_conv1d(b->model->arch, s->path);
     s->weight = tensor_of(b, s, "weight",
                           s->is_conv1d ? firn_dims(s->n_in, s->n_out) : firn_dims(s->n_out, s->n_in), from);

@@ -174,6 +174,8 @@ firn_status firn_model_collect(struct firn_model *m, struct firn_adapter *adapte
     firn_status status = firn_model_build(&b, g, m, adapter, &small, err);
     if (status == FIRN_OK)
         status = check_matches(m, adapter, err);
+    if (status == FIRN_OK && adapter->method != NULL && adapter->method->check_params != NULL)
+        status = adapter->method->check_params(adapter->settings, m, &adapter->params, adapter->file, err);
     if (status == FIRN_OK && counts != NULL)
         *counts = b.counts;
     adapter->n_virtual = b.n_virtual;

@@ -65,6 +65,7 @@ struct firn_method {
     const char *name;       /* of recipes: "lora" */
     const char *peft_type;  /* of adapter_config.json: "LORA" */
     const char *const *also; /* other words of recipes, NULL at the end; NULL: none */
+    const char *saves_as;   /* PEFT has no such type: its files are those of the LoRA with these settings; NULL: its own */
     bool has_hub_files;     /* its files are those of adapter-hub's library `adapters`, not PEFT's */
     const struct firn_option *keys; /* settings, spelt as in adapter_config.json; NULL: none */
     size_t settings_size;
@@ -113,6 +114,9 @@ struct firn_method {
                   const char *part, const struct firn_shape *shape, float *w);
     /* After all modules were seen: reports what the hooks could not. */
     firn_status (*check)(const void *settings, const char *file, struct firn_error *err);
+    /* The same, of the trained tensors. */
+    firn_status (*check_params)(const void *settings, const struct firn_model *m, const struct firn_param_set *params,
+                                const char *file, struct firn_error *err);
     /* Adds what adapter_config.json holds besides the common keys. */
     void (*describe)(const void *settings, const struct firn_param_set *params, json_t *config);
 };
@@ -125,6 +129,7 @@ struct firn_adapter {
     int64_t n_virtual, n_prefix;      /* tokens and keys in front of every text; known once collected */
     bool is_loaded;                   /* from adapter files: tables as they are, no network behind them */
     bool peft_compatible;             /* PEFT's numbers where firn does otherwise (what pooling reads with virtual tokens) */
+    char *first_linear;               /* path of the first linear layer of the body; known once collected */
     struct firn_str words;            /* last words of all modules met, and ... */
     char *file, *section;             /* ... where the settings come from and ... */
     json_t *wanted;                   /* ... what they name (NULL: nothing), for the error when none matched */
@@ -170,6 +175,8 @@ struct firn_model {
 
 extern const struct firn_arch *const firn_archs[]; /* NULL at the end */
 
+/* Whether a module or tensor is of a classification head: "classifier", "score.weight", DistilBERT's "pre_classifier". */
+bool firn_is_head(const char *path);
 /* Whether the linear layer `path` is held as [in, out] (transformers' Conv1D). */
 bool firn_arch_is_conv1d(const struct firn_arch *arch, const char *path);
 

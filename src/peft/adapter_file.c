@@ -142,9 +142,10 @@ firn_status firn_adapter_read(const struct firn_adapter *a, const struct firn_mo
                            .what = "is a pickle, which firn never reads; PEFT's save_pretrained(DIR) writes " TENSORS);
     else
         status = firn_safetensors_open(&file, path, err);
+    const bool is_held = a->method->saves_as != NULL;
     if (status == FIRN_OK)
-        status = check_surplus(a, m, &file, err);
-    for (size_t i = 0; i < a->params.count && status == FIRN_OK; i++)
+        status = is_held ? firn_lora_read(a, &file, flat, err) : check_surplus(a, m, &file, err);
+    for (size_t i = 0; i < a->params.count && status == FIRN_OK && !is_held; i++)
         if (!firn_is_behind_table(a, a->params.list[i].name))
             status = firn_params_read_one(&a->params.list[i], "", &file, flat, err);
     firn_safetensors_close(&file);
@@ -219,6 +220,8 @@ firn_status firn_adapter_save(const struct firn_adapter *a, struct firn_model *m
 {
     if (is_full(a))
         return firn_model_save(a, m, p, flat, false, directory, save, err);
+    if (a->method->saves_as != NULL)
+        return firn_lora_save(a, m, p, flat, directory, save, err);
     if (a->method->has_hub_files)
         return firn_hub_save(a, m, p, flat, directory, save, err);
     char *path = firn_path_join(directory, TENSORS), *config_path = firn_path_join(directory, CONFIG);

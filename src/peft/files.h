@@ -20,6 +20,13 @@ firn_status firn_hub_read(const struct firn_adapter *a, const struct firn_model 
 firn_status firn_hub_peek(struct firn_adapter_info *info, const json_t *config, const char *directory,
                           struct firn_error *err);
 
+/* The files of a method with `saves_as`: as_lora.c. */
+firn_status firn_lora_save(const struct firn_adapter *a, struct firn_model *m, const struct firn_build_params *p,
+                           float *flat, const char *directory, const struct firn_save_params *save,
+                           struct firn_error *err);
+firn_status firn_lora_read(const struct firn_adapter *a, const struct firn_safetensors *file, float *flat,
+                           struct firn_error *err);
+
 /* A method's computed table (struct firn_method's `table`), on cpu:exact: its bytes depend on no device. *values is
  * NULL where files hold what is trained; free() it. */
 firn_status firn_adapter_table(const struct firn_adapter *a, struct firn_model *m, const float *flat, float **values,

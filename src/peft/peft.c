@@ -156,6 +156,7 @@ void firn_adapter_close(struct firn_adapter *a)
             firn_options_free(a->method->keys, a->settings);
     }
     free(a->settings);
+    free(a->first_linear);
     firn_params_free(&a->params);
     firn_str_free(&a->words);
     free(a->file);

@@ -66,6 +66,26 @@ static void a_conv1d_is_held_as_in_times_out_and_said_to_be(void **state)
     }
 }
 
+static void bitfit_trains_every_bias_and_the_head(void **state)
+{
+    (void) state;
+    struct tiny t;
+    expect_ok(tiny_open(&t, "bert", FIRN_TASK_SEQ_CLS, "{\"type\":\"bitfit\"}"), &t.err);
+    assert_int_equal(t.adapter.params.count, 1 + 2 * 8 + 1 + 2);
+    assert_true(trains(&t, "bert.embeddings.LayerNorm.bias") && trains(&t, "bert.pooler.dense.bias"));
+    assert_true(trains(&t, "classifier.weight") && trains(&t, "classifier.bias"));
+    assert_false(trains(&t, "bert.encoder.layer.0.output.LayerNorm.weight"));
+    tiny_close(&t);
+    expect_ok(tiny_open(&t, "gpt2", FIRN_TASK_CAUSAL_LM, "{\"type\":\"bitfit\"}"), &t.err);
+    assert_int_equal(t.adapter.params.count, 2 * 6 + 1);
+    tiny_close(&t);
+    for (int i = 0; i < 2; i++) { /* with and without a head: no bias in the body */
+        expect_error(tiny_open(&t, "llama", i == 0 ? FIRN_TASK_CAUSAL_LM : FIRN_TASK_SEQ_CLS, "{\"type\":\"bitfit\"}"),
+                     FIRN_ERR_UNSUPPORTED, &t.err, "bias", "llama");
+        tiny_close(&t);
+    }
+}
+
 static void all_linear_leaves_out_the_output_and_the_head(void **state)
 {
     (void) state;
@@ -300,6 +320,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(the_default_targets_are_those_of_the_model),
         T(a_conv1d_is_held_as_in_times_out_and_said_to_be),
+        T(bitfit_trains_every_bias_and_the_head),
         T(all_linear_leaves_out_the_output_and_the_head),
         T(saved_modules_train_whole_and_are_never_wrapped),
         T(tied_copies_train_apart),

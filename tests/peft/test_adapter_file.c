@@ -270,6 +270,8 @@ static void a_saved_adapter_of_every_method_reads_back(void **state)
                              "\"lora_bias\":true,\"layers_to_transform\":[1],\"exclude_modules\":\"x.*\"}" },
         { FIRN_TASK_SEQ_CLS, "{\"type\":\"head\"}" },
         { FIRN_TASK_SEQ_CLS, "{\"type\":\"full\"}" },
+        { FIRN_TASK_SEQ_CLS, "{\"type\":\"bitfit\"}" },
+        { FIRN_TASK_MASKED_LM, "{\"type\":\"bitfit\"}" },
         { FIRN_TASK_MASKED_LM, "{\"type\":\"lora\",\"target_modules\":\"all-linear\",\"init_lora_weights\":\"gaussian\"}" },
         { FIRN_TASK_EMBEDDING, "{\"type\":\"lora\",\"init_lora_weights\":false,\"lora_alpha\":2.5}" },
         { FIRN_TASK_SEQ_CLS, "{\"type\":\"ia3\",\"init_ia3_weights\":false}" },
@@ -292,11 +294,52 @@ static void a_saved_adapter_of_every_method_reads_back(void **state)
         if (strcmp(t.adapter.method->name, "full") != 0) { /* a model folder has no adapter_config.json */
             struct firn_adapter_info info;
             expect_ok(firn_adapter_peek(&info, out, &t.err), &t.err);
-            assert_string_equal(info.method, t.adapter.method->name);
+            assert_string_equal(info.method, t.adapter.method->saves_as != NULL ? "lora" : t.adapter.method->name);
             assert_string_equal(info.base, "some/base");
             assert_true(info.has_task && info.task == all[i].task);
         }
         tiny_close(&t);
+    }
+}
+
+/* PEFT has no head-only and no BitFit: their files are a LoRA's, and compute the same when they are loaded as such. */
+static void what_peft_has_no_type_for_loads_as_a_lora(void **state)
+{
+    (void) state;
+    static const struct { const char *base; enum firn_task task; const char *method; } all[] = {
+        { "bert", FIRN_TASK_SEQ_CLS, "{\"type\":\"head\"}" },
+        { "bert", FIRN_TASK_SEQ_CLS, "{\"type\":\"bitfit\"}" },
+        { "bert", FIRN_TASK_MASKED_LM, "{\"type\":\"bitfit\"}" },
+        { "gpt2", FIRN_TASK_CAUSAL_LM, "{\"type\":\"bitfit\"}" },
+        { "gpt2", FIRN_TASK_SEQ_CLS, "{\"type\":\"bitfit\"}" } };
+    const struct firn_save_params save = { .base_name = "some/base" };
+    tiny_bert("bert");
+    tiny_gpt2("gpt2", 5);
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        struct tiny t, loaded = { 0 };
+        int64_t n;
+        char *out = firn_strdup(scratch_path(FIRN_STR("as%zu", i)));
+        expect_ok(tiny_open(&t, all[i].base, all[i].task, all[i].method), &t.err);
+        for (size_t k = 0; k < t.adapter.params.count; k++)
+            for (int64_t e = 0; e < firn_shape_count(&t.adapter.params.list[k].shape); e++)
+                t.flat[t.adapter.params.list[k].offset + e] += 0.01f * (float) (e % 7);
+        float *want = tiny_logits(&t, &n);
+        expect_ok(firn_adapter_save(&t.adapter, &t.model, &t.params, t.flat, out, &save, &t.err), &t.err);
+        loaded.params = t.params;
+        expect_ok(firn_model_open(&loaded.model, scratch_path(all[i].base), &loaded.err), &loaded.err);
+        expect_ok(firn_adapter_load(&loaded.adapter, &loaded.model, all[i].task, out, &loaded.err), &loaded.err);
+        assert_string_equal(loaded.adapter.method->name, "lora");
+        expect_ok(firn_model_collect(&loaded.model, &loaded.adapter, &loaded.params, NULL, &loaded.err), &loaded.err);
+        loaded.flat = calloc((size_t) loaded.adapter.params.flat + 1, sizeof *loaded.flat);
+        expect_ok(firn_adapter_read(&loaded.adapter, &loaded.model, out, loaded.flat, &loaded.err), &loaded.err);
+        float *got = tiny_logits(&loaded, &n);
+        for (int64_t e = 0; e < n; e++)
+            assert_true(got[e] == want[e]);
+        free(want);
+        free(got);
+        free(out);
+        tiny_close(&t);
+        tiny_close(&loaded);
     }
 }
 
@@ -408,6 +451,7 @@ int main(void)
         T(a_merge_keeps_the_type_of_each_tensor_and_rounds_once),
         T(a_merge_that_a_tied_table_forbids_is_refused),
         T(a_saved_adapter_of_every_method_reads_back),
+        T(what_peft_has_no_type_for_loads_as_a_lora),
         T(settings_read_back_from_a_saved_config),
         T(tensors_that_are_missing_misshapen_or_strange_are_named),
         T(an_adapter_that_is_a_pickle_or_nothing_is_an_error),

@@ -20,7 +20,7 @@ static const char *const cases[] = {
     "llama-lora", "llama-lora-clip", "llama-lora-layers", "llama-lora-leftpad", "llama-lora-patterns", "llama-rslora",
     "llama-full", "llama-seqcls-lora", "minilm-lora", "bert-ia3", "llama-ia3", "bert-dora", "llama-dora", "gpt2-dora", "bert-houlsby", "bert-pfeiffer",
     "gpt2-lora", "gpt2-lora-accum", "gpt2-lora-clip", "gpt2-lora-embed", "gpt2-lora-smooth", "gpt2-full", "gpt2-seqcls-lora", "gpt2-ia3",
-    "roberta-lora", "roberta-full", "roberta-mlm-lora",
+    "roberta-lora", "roberta-full", "roberta-mlm-lora", "bert-bitfit", "gpt2-bitfit", "roberta-bitfit",
 };
 enum { N_CASES = sizeof cases / sizeof cases[0] };
 

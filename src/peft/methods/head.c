@@ -1,16 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Head only: the classification head trains, the body is frozen. PEFT has no such type; the files are firn's own. */
+/* Head only: the classification head trains, the body is frozen. PEFT has no such type: files are those
+ * of a LoRA whose update is zero, with the head as its saved module. */
 #include "model/model.h"
 
 #include <stdio.h>
-#include <string.h>
-
-static bool is_head(const char *path)
-{
-    const size_t n = strcspn(path, ".");
-    return (n == 10 && strncmp(path, "classifier", n) == 0) || (n == 5 && strncmp(path, "score", n) == 0) ||
-           (n == 14 && strncmp(path, "pre_classifier", n) == 0);
-}
 
 static firn_status open_head(void *settings, const struct firn_model *m, enum firn_task task, const char *file,
                              struct firn_error *err)
@@ -26,11 +19,12 @@ static firn_status open_head(void *settings, const struct firn_model *m, enum fi
 static const char *trains(const void *settings, const struct firn_site *s, const char *part, char *text, size_t size)
 {
     (void) settings;
-    if (!is_head(s->path))
+    if (!firn_is_head(s->path))
         return NULL;
     snprintf(text, size, "%s.%s", s->path, part);
     return text;
 }
 
 const struct firn_method firn_method_head = {
-    .name = "head", .peft_type = "HEAD", .open = open_head, .trains = trains };
+    .name = "head", .peft_type = "HEAD", .saves_as = "{\"peft_type\":\"LORA\"}",
+    .open = open_head, .trains = trains };
