@@ -70,6 +70,16 @@ void firn_map_close(struct firn_map *map)
     *map = (struct firn_map){ 0 };
 }
 
+void firn_map_drop(const struct firn_map *map, const void *data, size_t size)
+{
+    const uintptr_t page = (uintptr_t) sysconf(_SC_PAGESIZE), start = (uintptr_t) data, first = (uintptr_t) map->data;
+    if (map->data == NULL || start < first || start - first > map->size || size > map->size - (start - first))
+        return;
+    const uintptr_t from = (start + page - 1) / page * page, to = (start + size) / page * page;
+    if (from < to)
+        (void) madvise((void *) from, to - from, MADV_DONTNEED);
+}
+
 /* Reads up to `size` bytes; less only at the end. Returns -1 with errno set on failure. */
 static ssize_t read_some(int fd, char *data, size_t size)
 {

@@ -15,6 +15,8 @@ struct firn_map {
 };
 firn_status firn_map_open(struct firn_map *map, const char *path, struct firn_error *err);
 void firn_map_close(struct firn_map *map);
+/* Bytes of the map that are not needed soon: the process gives their memory back, the next read fetches them again. */
+void firn_map_drop(const struct firn_map *map, const void *data, size_t size);
 
 /* The whole file, with a NUL after its end (not counted in size); free() it. Fails above max_size.
  */

@@ -123,6 +123,7 @@ static firn_status run(const struct firn_args *args, struct firn_error *err)
     status = firn_table_load(&train, recipe.data.train, err);
     if (status == FIRN_OK)
         status = firn_model_open(&model, recipe.model, err);
+    model.base_dtype = firn_recipe_dtypes[recipe.base_dtype];
     if (status == FIRN_OK)
         status = firn_task_open(&task, &recipe, &train, err);
     if (status == FIRN_OK)

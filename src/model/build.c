@@ -159,8 +159,9 @@ static firn_val frozen(struct firn_build *b, const char *path, struct firn_shape
                         FIRN_SHAPE_STR(&shape));
         return (firn_val){ 0 };
     }
-    /* vectors are small and read everywhere: f32; matrices stay as they are stored */
-    return firn_graph_leaf(b->g, FIRN_LEAF_WEIGHT, path, shape.rank > 1 ? t->dtype : FIRN_F32, shape);
+    /* vectors are small and read everywhere: f32; matrices stay as they are stored, if nothing else is asked for */
+    const enum firn_dtype matrices = b->model->base_dtype != FIRN_NONE ? b->model->base_dtype : t->dtype;
+    return firn_graph_leaf(b->g, FIRN_LEAF_WEIGHT, path, shape.rank > 1 ? matrices : FIRN_F32, shape);
 }
 
 /* The tensor s->path "." part, trained or frozen. `from` (NULL: itself) is the path of its first values in the files. */

@@ -204,6 +204,38 @@ static void fill_buckets(const struct firn_model *m, const struct firn_value *le
     firn_buckets_fill(&b, leaf->shape.dim[0] + 1 - n_keys, n_keys, ids);
 }
 
+/* Elements of a tensor in another float type. */
+static void convert(const struct firn_tensor *t, int64_t start, int64_t n, enum firn_dtype dtype, void *out)
+{
+    enum { PIECE = 1024 };
+    float values[PIECE];
+    const struct firn_tensor to = { .dtype = dtype, .shape = firn_dims(n), .data = out };
+    for (int64_t at = 0; at < n; at += PIECE) {
+        const int64_t count = n - at < PIECE ? n - at : PIECE;
+        firn_tensor_read_f32(t, start + at, count, values);
+        firn_tensor_write_f32(&to, at, count, values);
+    }
+}
+
+/* A matrix whose type changes goes to the device in pieces; the host keeps no copy. */
+static firn_status stream(struct firn_store *store, const struct firn_value *leaf, const struct firn_tensor *t,
+                          struct firn_error *err)
+{
+    enum { PIECE = 1 << 18 };
+    const int64_t n = firn_shape_count(&leaf->shape);
+    const size_t size = firn_dtype_size(leaf->dtype);
+    void *piece = malloc(size * (n < PIECE ? (size_t) n + 1 : PIECE));
+    firn_status status = piece != NULL ? firn_store_add(store, FIRN_LEAF_WEIGHT, leaf->name, (size_t) n * size, NULL, err)
+                                       : firn_fail(err, FIRN_ERR_MEMORY, .key = leaf->name, .what = "out of memory for it");
+    for (int64_t at = 0; at < n && status == FIRN_OK; at += PIECE) {
+        const int64_t count = n - at < PIECE ? n - at : PIECE;
+        convert(t, at, count, leaf->dtype, piece);
+        status = firn_store_write(store, leaf->name, (size_t) at * size, piece, (size_t) count * size, err);
+    }
+    free(piece);
+    return status;
+}
+
 /* Host bytes that are made once and kept with the weights: 16-bit vectors as f32, rotary tables, buckets. */
 static firn_status make_copy(struct firn_model *m, const struct firn_value *leaf, const struct firn_tensor *t,
                              const void **data, struct firn_error *err)
@@ -219,7 +251,7 @@ static firn_status make_copy(struct firn_model *m, const struct firn_value *leaf
     }
     *data = values;
     if (t != NULL)
-        firn_tensor_read_f32(t, 0, n, values);
+        convert(t, 0, n, leaf->dtype, values);
     else if (firn_is_squares(leaf->name))
         return firn_squares_fill(m, leaf, values, err);
     else if (leaf->dtype == FIRN_I32)
@@ -230,11 +262,17 @@ static firn_status make_copy(struct firn_model *m, const struct firn_value *leaf
     return FIRN_OK;
 }
 
+/* Tables that no file holds. */
+static bool is_made_leaf(const struct firn_value *leaf)
+{
+    return strncmp(leaf->name, "rope.", 5) == 0 || strncmp(leaf->name, "buckets.", 8) == 0 ||
+           firn_is_squares(leaf->name);
+}
+
 firn_status firn_model_leaf(struct firn_model *m, const struct firn_value *leaf, const void **data,
                             struct firn_error *err)
 {
-    const bool is_made = strncmp(leaf->name, "rope.", 5) == 0 || strncmp(leaf->name, "buckets.", 8) == 0 ||
-                         firn_is_squares(leaf->name);
+    const bool is_made = is_made_leaf(leaf);
     const struct firn_tensor *t =
         is_made ? NULL : firn_weights_find(&m->weights, m->arch->prefix, leaf->name, NULL);
     if (!is_made && t == NULL)
@@ -248,18 +286,32 @@ firn_status firn_model_leaf(struct firn_model *m, const struct firn_value *leaf,
     return FIRN_OK;
 }
 
+/* Puts one frozen leaf into the store: where the file is mapped, copied to the device, or converted on the way. */
+static firn_status load_leaf(struct firn_model *m, const struct firn_value *v, struct firn_store *store,
+                             struct firn_error *err)
+{
+    const size_t size = (size_t) firn_shape_count(&v->shape) * firn_dtype_size(v->dtype);
+    const struct firn_tensor *t =
+        is_made_leaf(v) ? NULL : firn_weights_find(&m->weights, m->arch->prefix, v->name, NULL);
+    const bool is_host = firn_store_device(store)->is_host;
+    const bool converts = t != NULL && t->dtype != v->dtype && v->shape.rank > 1;
+    const void *data = NULL;
+    firn_status status = converts ? firn_weights_fill(&m->weights, t, err) : firn_model_leaf(m, v, &data, err);
+    if (status == FIRN_OK)
+        status = converts ? stream(store, v, t, err) : firn_store_add(store, FIRN_LEAF_WEIGHT, v->name, size, data, err);
+    if (status == FIRN_OK && t != NULL && (converts || !is_host))
+        firn_weights_drop(&m->weights, t);
+    return status;
+}
+
 firn_status firn_model_load(struct firn_model *m, const struct firn_graph *g, struct firn_store *store,
                             struct firn_error *err)
 {
     for (uint32_t id = 1; id < firn_graph_n_values(g); id++) {
         const struct firn_value *v = firn_graph_value(g, (firn_val){ id });
-        const void *data = NULL;
         if (v->node != FIRN_NO_NODE || v->leaf != FIRN_LEAF_WEIGHT || firn_store_has(store, v->name))
             continue;
-        firn_status status = firn_model_leaf(m, v, &data, err);
-        if (status == FIRN_OK)
-            status = firn_store_add(store, FIRN_LEAF_WEIGHT, v->name,
-                                    (size_t) firn_shape_count(&v->shape) * firn_dtype_size(v->dtype), data, err);
+        const firn_status status = load_leaf(m, v, store, err);
         if (status)
             return status;
     }

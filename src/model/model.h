@@ -171,6 +171,7 @@ struct firn_model {
     struct firn_config config;
     const struct firn_arch *arch;
     struct firn_weights weights;
+    enum firn_dtype base_dtype; /* of frozen matrices, set before the first graph; FIRN_NONE: as stored */
 };
 
 extern const struct firn_arch *const firn_archs[]; /* NULL at the end */

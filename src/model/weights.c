@@ -284,6 +284,14 @@ firn_status firn_weights_keep(struct firn_weights *w, const char *path, void *da
     return FIRN_OK;
 }
 
+void firn_weights_drop(const struct firn_weights *w, const struct firn_tensor *t)
+{
+    for (size_t i = 0; i < w->n_files; i++)
+        if (!w->files[i].is_borrowed)
+            firn_map_drop(&w->files[i].map, t->data,
+                          (size_t) firn_shape_count(&t->shape) * firn_dtype_size(t->dtype));
+}
+
 firn_status firn_weights_fingerprint(const struct firn_weights *w, char text[32], struct firn_error *err)
 {
     uint32_t all = 0;

@@ -40,6 +40,8 @@ const struct firn_tensor *firn_weights_find(const struct firn_weights *w, const 
 const void *firn_weights_copy(const struct firn_weights *w, const char *path);
 /* Keeps malloc'd bytes under a name; they are the caller's still when it fails. */
 firn_status firn_weights_keep(struct firn_weights *w, const char *path, void *data);
+/* The tensor's bytes were copied elsewhere: pages of the mapping are given back. */
+void firn_weights_drop(const struct firn_weights *w, const struct firn_tensor *t);
 /* CRC32C and size of every file, folded into one text of 8 + 16 digits; reads them once. */
 firn_status firn_weights_fingerprint(const struct firn_weights *w, char text[32], struct firn_error *err);
 

@@ -12,6 +12,9 @@ static const char *const task_also[] = { "SEQ_CLS", "TOKEN_CLS", "MASKED_LM", "C
                                          "SEQ_2_SEQ_LM" };
 static const char *const schedule_words[] = { "constant", "constant_with_warmup", "linear",
                                               "cosine", "inverse_sqrt", NULL };
+static const char *const dtype_words[] = { "file", "f32", "f16", "bf16", NULL };
+static const char *const dtype_also[] = { "auto", "float32", "float16", "bfloat16" };
+const enum firn_dtype firn_recipe_dtypes[] = { FIRN_NONE, FIRN_F32, FIRN_F16, FIRN_BF16 };
 static const char *const decay_words[] = { "none", "bias_norm", NULL };
 
 #define AT(field) offsetof(struct firn_recipe, field)
@@ -25,6 +28,9 @@ const struct firn_option firn_recipe_top[] = {
       .help = "where adapter, checkpoints, log and report go; must be empty or missing" },
     { "device", .type = FIRN_OPTION_TEXT, .offset = AT(device), .fallback = "auto",
       .help = "auto, cpu, cpu:exact, vulkan:N or vulkan:NAME" },
+    { "base_dtype", .also = { "torch_dtype", "dtype" }, .type = FIRN_OPTION_WORD, .offset = AT(base_dtype), .fallback = "file",
+      .words = dtype_words, .words_also = dtype_also,
+      .help = "how frozen matrices are kept: as in the file, or as f32, f16 or bf16; sums are f32 always" },
     { "memory_limit", .type = FIRN_OPTION_BYTES, .offset = AT(memory_limit), .fallback = "0", .unit = "bytes",
       .help = "refuse a plan that needs more; 0: what the device says is free" },
     { NULL }
@@ -225,7 +231,7 @@ static firn_status check_top(const json_t *tree, const char *path, struct firn_e
             strcmp(key, "train") == 0 || strcmp(key, "method") == 0)
             continue;
         static const char *const words[] = { "model", "task", "data", "method", "train",
-                                             "output", "device", "memory_limit", NULL };
+                                             "output", "device", "base_dtype", "memory_limit", NULL };
         const char *near = firn_nearest(key, words);
         const char *in = firn_option_find(firn_recipe_train_keys, key) != NULL  ? "train"
                          : firn_option_find(firn_recipe_data_keys, key) != NULL ? "data"

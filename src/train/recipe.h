@@ -4,6 +4,7 @@
 #define FIRN_TRAIN_RECIPE_H
 
 #include "base/option.h"
+#include "firn/tensor.h"
 
 enum firn_schedule_type {
     FIRN_SCHEDULE_CONSTANT,
@@ -42,12 +43,15 @@ struct firn_recipe {
     char *path;            /* the file, for messages */
     char *model, *output, *device;
     int task;              /* enum firn_task */
+    int base_dtype;        /* index into firn_recipe_dtypes */
     int64_t memory_limit;  /* bytes; 0: what the device says is free */
     struct firn_recipe_data data;
     struct firn_recipe_train train;
     json_t *method;        /* PEFT's words; read by the peft layer */
 };
 
+/* In the order of base_dtype's words: FIRN_NONE for `file`. */
+extern const enum firn_dtype firn_recipe_dtypes[];
 extern const struct firn_option firn_recipe_top[], firn_recipe_data_keys[], firn_recipe_train_keys[];
 
 /* Reads `path`, then "section.key=value" overrides (or "key=value" where the key is unique). */

@@ -70,6 +70,8 @@ firn_status firn_session_open(struct firn_session *s, const struct firn_session_
                              ? firn_model_open_config(&s->model, params->model, params->made, err)
                              : firn_model_open(&s->model, params->model, err);
     if (status == FIRN_OK)
+        s->model.base_dtype = params->base_dtype;
+    if (status == FIRN_OK)
         status = open_adapter(s, err);
     if (status == FIRN_OK)
         status = firn_device_open(&s->device, params->device, &device, err);

@@ -9,6 +9,7 @@
 
 struct firn_session_params {
     const char *model;          /* directory */
+    enum firn_dtype base_dtype; /* of the frozen matrices; FIRN_NONE: as stored */
     enum firn_dtype made;       /* not FIRN_NONE: of `model` only config.json is read, matrices of this type are made */
     const char *device;
     enum firn_task task;
