@@ -273,6 +273,9 @@ firn_status firn_model_leaf(struct firn_model *m, const struct firn_value *leaf,
                             struct firn_error *err)
 {
     const bool is_made = is_made_leaf(leaf);
+    *data = firn_weights_copy(&m->weights, leaf->name);
+    if (*data != NULL)
+        return FIRN_OK;
     const struct firn_tensor *t =
         is_made ? NULL : firn_weights_find(&m->weights, m->arch->prefix, leaf->name, NULL);
     if (!is_made && t == NULL)

@@ -56,8 +56,10 @@ struct firn_sublayer {
     bool is_module;     /* `path` is a module of the sub-layer's own (BERT, T5), not the whole layer (GPT-2, Llama) */
 };
 
+struct firn_adapter;
 struct firn_build;
 struct firn_model;
+struct firn_tensors; /* peft/files.h */
 
 /* A method: optional hooks at the sites of a model. `settings` is a zeroed struct of settings_size bytes, filled from
  * `keys`, then by open(). Hooks never change it: several graphs are built from one. */
@@ -107,6 +109,18 @@ struct firn_method {
     /* First values that depend on more than a name and a seed; called after the others are filled. */
     firn_status (*init)(const void *settings, const struct firn_model *m, const struct firn_param_set *params,
                         uint64_t seed, float *flat, struct firn_error *err);
+
+    /* The update counts from where it starts (PiSSA): the first values of factors stay beside the base, as frozen leaves
+     * of their names with ".initial" after them. NULL: never. */
+    bool (*anchors)(const void *settings);
+    /* What files hold otherwise than the trained tensors: changes tensors and adapter_config.json before they are written
+     * (peft/files.h), and reads what was written so. NULL: files hold what is trained. */
+    firn_status (*store)(const struct firn_adapter *a, struct firn_model *m, struct firn_tensors *tensors,
+                         json_t *config, struct firn_error *err);
+    firn_status (*read)(const struct firn_adapter *a, struct firn_model *m, const struct firn_safetensors *file,
+                        float *flat, struct firn_error *err);
+    /* A tensor of its files that is not trained. NULL: none is. */
+    bool (*reads)(const void *settings, const char *name);
 
     /* Adds the method's update to w [shape], the tensor `part` of the module `path`, in place; w NULL: only tells whether
      * there is one. NULL: the method cannot be computed into weights. */

@@ -75,7 +75,8 @@ static firn_status check_surplus(const struct firn_adapter *a, const struct firn
         const struct firn_named_tensor *t = &file->tensors[i];
         bool is_table;
         const bool is_computed = strcmp(t->name, FIRN_TABLE) == 0 && has_network(a);
-        if (firn_params_find(&a->params, t->name) != NULL || is_surplus(a, t->name) || is_computed)
+        const bool is_read = a->method->reads != NULL && a->method->reads(a->settings, t->name);
+        if (firn_params_find(&a->params, t->name) != NULL || is_surplus(a, t->name) || is_computed || is_read)
             continue;
         const firn_status status = check_table(m, t, file->path, &is_table, err);
         if (status)
@@ -125,7 +126,7 @@ static bool is_full(const struct firn_adapter *a)
     return strcmp(a->method->peft_type, "FULL") == 0;
 }
 
-firn_status firn_adapter_read(const struct firn_adapter *a, const struct firn_model *m, const char *directory,
+firn_status firn_adapter_read(const struct firn_adapter *a, struct firn_model *m, const char *directory,
                               float *flat, struct firn_error *err)
 {
     if (is_full(a))
@@ -145,7 +146,10 @@ firn_status firn_adapter_read(const struct firn_adapter *a, const struct firn_mo
     const bool is_held = a->method->saves_as != NULL;
     if (status == FIRN_OK)
         status = is_held ? firn_lora_read(a, &file, flat, err) : check_surplus(a, m, &file, err);
-    for (size_t i = 0; i < a->params.count && status == FIRN_OK && !is_held; i++)
+    const bool has_own = status == FIRN_OK && a->method->read != NULL;
+    if (has_own)
+        status = a->method->read(a, m, &file, flat, err);
+    for (size_t i = 0; i < a->params.count && status == FIRN_OK && !is_held && !has_own; i++)
         if (!firn_is_behind_table(a, a->params.list[i].name))
             status = firn_params_read_one(&a->params.list[i], "", &file, flat, err);
     firn_safetensors_close(&file);
@@ -194,23 +198,25 @@ json_t *firn_adapter_config(const struct firn_adapter *a, const struct firn_mode
 
 /* What files hold: the trained tensors without a network behind a table, and the table that it makes. */
 static firn_status save_tensors(const struct firn_adapter *a, struct firn_model *m, const float *flat,
-                                const struct firn_named_tensor *all, const char *path, struct firn_error *err)
+                                const struct firn_named_tensor *all, const char *path, json_t *config,
+                                struct firn_error *err)
 {
     static char name[] = FIRN_TABLE;
     float *table = NULL;
     struct firn_shape shape;
-    size_t n = 0;
-    struct firn_named_tensor *list = calloc(a->params.count + 1, sizeof *list);
-    firn_status status = list == NULL ? no_memory(err) : firn_adapter_table(a, m, flat, &table, &shape, err);
+    struct firn_tensors tensors = { 0 };
+    firn_status status = firn_adapter_table(a, m, flat, &table, &shape, err);
     for (size_t i = 0; i < a->params.count && status == FIRN_OK; i++)
         if (!firn_is_behind_table(a, all[i].name))
-            list[n++] = all[i];
-    if (table != NULL)
-        list[n++] = (struct firn_named_tensor){ name, { FIRN_F32, shape, table } };
+            status = firn_tensors_add(&tensors, &all[i], err);
+    if (table != NULL && status == FIRN_OK)
+        status = firn_tensors_add(&tensors, &(struct firn_named_tensor){ name, { FIRN_F32, shape, table } }, err);
+    if (status == FIRN_OK && a->method->store != NULL)
+        status = a->method->store(a, m, &tensors, config, err);
     if (status == FIRN_OK)
-        status = firn_safetensors_save(path, list, n, err);
+        status = firn_safetensors_save(path, tensors.list, tensors.count, err);
+    firn_tensors_free(&tensors);
     free(table);
-    free(list);
     return status;
 }
 
@@ -234,7 +240,7 @@ firn_status firn_adapter_save(const struct firn_adapter *a, struct firn_model *m
     if (status == FIRN_OK)
         status = firn_params_tensors(&a->params, "", flat, &list, err);
     if (status == FIRN_OK)
-        status = save_tensors(a, m, flat, list, path, err);
+        status = save_tensors(a, m, flat, list, path, config, err);
     if (status == FIRN_OK && state_path != NULL)
         status = firn_safetensors_save(state_path, list, a->params.count, err);
     if (status == FIRN_OK)

@@ -5,6 +5,20 @@
 
 #include "peft/peft.h"
 
+/* Tensors on their way to a file; names and data may be the caller's or owned here. */
+struct firn_tensors {
+    struct firn_named_tensor *list;
+    size_t count;
+    void **owned;
+    size_t n_owned;
+};
+/* Appends a copy of the description; the data stay the caller's. */
+firn_status firn_tensors_add(struct firn_tensors *t, const struct firn_named_tensor *tensor, struct firn_error *err);
+/* Zeroed f32 space for the tensor `name`, in place of one of that name or after the others; NULL without memory. */
+float *firn_tensors_put(struct firn_tensors *t, const char *name, struct firn_shape shape);
+const struct firn_named_tensor *firn_tensors_find(const struct firn_tensors *t, const char *name);
+void firn_tensors_free(struct firn_tensors *t);
+
 /* A model folder of the task's class: base tensors, trained ones in their place, `merges`: the method's update added. */
 firn_status firn_model_save(const struct firn_adapter *a, struct firn_model *m, const struct firn_build_params *p,
                             float *flat, bool merges, const char *directory, const struct firn_save_params *save,

@@ -165,11 +165,35 @@ void firn_adapter_close(struct firn_adapter *a)
     memset(a, 0, sizeof *a);
 }
 
-firn_status firn_adapter_init(const struct firn_adapter *a, const struct firn_model *m, uint64_t seed, float *flat,
+firn_status firn_adapter_anchor(const struct firn_adapter *a, struct firn_model *m, const float *flat,
+                                struct firn_error *err)
+{
+    const bool anchors = a->method != NULL && a->method->anchors != NULL && a->method->anchors(a->settings);
+    for (size_t i = 0; i < a->params.count && anchors; i++) {
+        const struct firn_param *p = &a->params.list[i];
+        if (p->base != NULL)
+            continue;
+        const char *name = FIRN_STR("%s.initial", p->name);
+        const size_t size = sizeof *flat * (size_t) firn_shape_count(&p->shape);
+        float *values = (float *) firn_weights_copy(&m->weights, name);
+        if (values == NULL) {
+            values = malloc(size + 1);
+            if (values == NULL || firn_weights_keep(&m->weights, name, values) != FIRN_OK) {
+                free(values);
+                return firn_fail(err, FIRN_ERR_MEMORY, .key = name, .what = "out of memory for it");
+            }
+        }
+        memcpy(values, flat + p->offset, size);
+    }
+    return FIRN_OK;
+}
+
+firn_status firn_adapter_init(const struct firn_adapter *a, struct firn_model *m, uint64_t seed, float *flat,
                               struct firn_error *err)
 {
     firn_params_init(&a->params, seed, flat);
-    const firn_status status = firn_model_fill(m, &a->params, flat, err);
-    const bool has_own = status == FIRN_OK && a->method != NULL && a->method->init != NULL;
-    return has_own ? a->method->init(a->settings, m, &a->params, seed, flat, err) : status;
+    firn_status status = firn_model_fill(m, &a->params, flat, err);
+    if (status == FIRN_OK && a->method != NULL && a->method->init != NULL)
+        status = a->method->init(a->settings, m, &a->params, seed, flat, err);
+    return status ? status : firn_adapter_anchor(a, m, flat, err);
 }

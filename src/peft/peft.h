@@ -32,11 +32,15 @@ firn_status firn_adapter_load(struct firn_adapter *a, const struct firn_model *m
 void firn_adapter_close(struct firn_adapter *a);
 
 /* Initial values of all trained tensors: by seed and name, or the base's own. Padding between tensors is left alone. */
-firn_status firn_adapter_init(const struct firn_adapter *a, const struct firn_model *m, uint64_t seed, float *flat,
+firn_status firn_adapter_init(const struct firn_adapter *a, struct firn_model *m, uint64_t seed, float *flat,
                               struct firn_error *err);
+/* A method whose update counts from its first values (struct firn_method's `anchors`) gets those of `flat`. Init does it;
+ * a recorded case, which starts elsewhere, does it again. Before the first plan that has the adapter. */
+firn_status firn_adapter_anchor(const struct firn_adapter *a, struct firn_model *m, const float *flat,
+                                struct firn_error *err);
 /* All trained tensors from an adapter directory (or, for `full`, a model directory). One that is missing, misshapen or
  * not the method's is an error; what PEFT writes besides (classifier.original_module...) is passed over. */
-firn_status firn_adapter_read(const struct firn_adapter *a, const struct firn_model *m, const char *directory,
+firn_status firn_adapter_read(const struct firn_adapter *a, struct firn_model *m, const char *directory,
                               float *flat, struct firn_error *err);
 
 /* What a directory says about its adapter, without opening a model. */

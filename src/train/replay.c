@@ -87,6 +87,8 @@ static firn_status load_start(struct replay *r, struct firn_error *err)
         status = firn_adapter_read(&r->s.adapter, &r->s.model, init, r->s.flat, err);
     if (status == FIRN_OK)
         status = load_state(r, &found, err);
+    if (status == FIRN_OK)
+        status = firn_adapter_anchor(&r->s.adapter, &r->s.model, r->s.flat, err);
     free(init);
     return status ? status : firn_session_push(&r->s, "params", r->s.flat, err);
 }

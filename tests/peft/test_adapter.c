@@ -241,7 +241,7 @@ static void keys_are_closed_and_errors_name_key_and_value(void **state)
         { "{\"type\":\"lora\",\"new_key_of_peft\":{\"a\":[1]}}", FIRN_ERR_USAGE, "new_key_of_peft", "{\"a\": [1]}" },
         { "{\"type\":\"lora\",\"use_dora\":true,\"lora_bias\":true}", FIRN_ERR_UNSUPPORTED, "lora_bias", "use_dora" },
         { "{\"type\":\"lora\",\"target_parameters\":[\"x\"]}", FIRN_ERR_UNSUPPORTED, "target_parameters", "[\"x\"]" },
-        { "{\"type\":\"lora\",\"init_lora_weights\":\"pissa\"}", FIRN_ERR_UNSUPPORTED, "init_lora_weights", "pissa" },
+        { "{\"type\":\"lora\",\"init_lora_weights\":\"eva\"}", FIRN_ERR_UNSUPPORTED, "init_lora_weights", "eva" },
         { "{\"type\":\"lora\",\"r\":0}", FIRN_ERR_USAGE, "method.r", "1 to 65536" },
         { "{\"type\":\"lora\",\"r\":\"8\"}", FIRN_ERR_USAGE, "method.r", "number" },
         { "{\"type\":\"lora\",\"lora_dropout\":1}", FIRN_ERR_USAGE, "lora_dropout", "0 to 0.99" },

@@ -18,7 +18,7 @@ static const char *const cases[] = {
     "bert-lora", "bert-lora-accum", "bert-lora-biasall", "bert-lora-dense", "bert-lora-multilabel", "bert-lora-regress",
     "bert-lora-smooth", "bert-rslora", "bert-head", "bert-full", "bert-full-decay", "bert-mlm-lora", "bert-tokcls-lora",
     "llama-lora", "llama-lora-clip", "llama-lora-layers", "llama-lora-leftpad", "llama-lora-patterns", "llama-rslora",
-    "llama-full", "llama-seqcls-lora", "minilm-lora", "bert-ia3", "llama-ia3", "bert-dora", "llama-dora", "gpt2-dora", "bert-houlsby", "bert-pfeiffer",
+    "llama-full", "llama-seqcls-lora", "minilm-lora", "bert-ia3", "llama-ia3", "bert-dora", "llama-dora", "gpt2-dora", "llama-pissa", "bert-houlsby", "bert-pfeiffer",
     "gpt2-lora", "gpt2-lora-accum", "gpt2-lora-clip", "gpt2-lora-embed", "gpt2-lora-smooth", "gpt2-full", "gpt2-seqcls-lora", "gpt2-ia3",
     "roberta-lora", "roberta-full", "roberta-mlm-lora", "bert-bitfit", "gpt2-bitfit", "roberta-bitfit",
 };

@@ -102,11 +102,120 @@ static void a_magnitude_scales_the_weight_and_not_the_bias(void **state)
     tiny_close(&t);
 }
 
+#define B1 "base_model.model.model.layers.0.mlp.down_proj."
+
+/* The largest parts of the weight leave the base and come back: nothing changes, and s B A is the best of its rank. */
+static void factors_out_of_the_weight_change_nothing_at_the_start(void **state)
+{
+    (void) state;
+    static const char *const starts[] = { "pissa", "pissa_niter_3", "olora", "orthogonal" };
+    for (int i = 0; i < 4; i++) {
+        const char *method = FIRN_STR("{\"type\":\"lora\",\"r\":2,\"lora_alpha\":3,\"init_lora_weights\":\"%s\","
+                                      "\"rank_pattern\":{\"down_proj\":4},\"target_modules\":\"all-linear\"}", starts[i]);
+        struct tiny t;
+        assert_true(off_at_start("llama", FIRN_TASK_CAUSAL_LM, method) < 2e-6);
+        assert_true(off_at_start("half", FIRN_TASK_CAUSAL_LM, method) < 2e-6);
+        expect_ok(tiny_open(&t, "llama", FIRN_TASK_CAUSAL_LM, method), &t.err);
+        const struct firn_param *A = get(&t, B1 "lora_A.weight"), *B = get(&t, B1 "lora_B.weight");
+        double a = 0, b = 0, product = 0;
+        for (int k = 0; k < 4 * 6; k++)
+            a += pow((double) t.flat[A->offset + k], 2);
+        for (int k = 0; k < 8 * 4; k++)
+            b += pow((double) t.flat[B->offset + k], 2);
+        for (int n = 0; n < 8; n++)
+            for (int k = 0; k < 6; k++) {
+                double sum = 0;
+                for (int m = 0; m < 4; m++)
+                    sum += (double) t.flat[B->offset + n * 4 + m] * (double) t.flat[A->offset + m * 6 + k];
+                product += sum * sum;
+            }
+        assert_true(a > 1e-6 && b > 1e-6);
+        assert_true(i == 3 ? product < 1e-10 * a * b : product > 1e-6);
+        if (i < 2)
+            assert_true(fabs(a - b) < 1e-4 * a); /* singular values are shared evenly */
+        tiny_close(&t);
+    }
+}
+
+static void set_all(struct tiny *t)
+{
+    for (size_t i = 0; i < t->adapter.params.count; i++) {
+        const struct firn_param *p = &t->adapter.params.list[i];
+        for (int64_t k = 0; k < firn_shape_count(&p->shape); k++)
+            t->flat[p->offset + k] += 0.02f * (float) ((k * 7 + (int64_t) i) % 11);
+    }
+}
+
+/* Files hold a plain adapter of twice the rank, which needs no other base. */
+static void factors_out_of_the_weight_are_saved_as_a_plain_adapter(void **state)
+{
+    (void) state;
+    static const char *const rules[] = { "false", "true" };
+    for (int i = 0; i < 2; i++) {
+        struct tiny t, plain = { 0 };
+        int64_t n, m;
+        const struct firn_save_params save = { 0 };
+        const char *method = FIRN_STR("{\"type\":\"lora\",\"r\":2,\"lora_alpha\":3,\"init_lora_weights\":\"pissa\","
+                                      "\"use_rslora\":%s,\"rank_pattern\":{\"q_proj\":3},\"alpha_pattern\":{\"v_proj\":5}}",
+                                      rules[i]);
+        const char *out = scratch_path(FIRN_STR("pissa%d", i));
+        expect_ok(tiny_open(&t, "llama", FIRN_TASK_CAUSAL_LM, method), &t.err);
+        set_all(&t);
+        float *want = tiny_logits(&t, &n);
+        expect_ok(firn_adapter_save(&t.adapter, &t.model, &t.params, t.flat, out, &save, &t.err), &t.err);
+        expect_ok(firn_model_open(&plain.model, scratch_path("llama"), &plain.err), &plain.err);
+        expect_ok(firn_adapter_load(&plain.adapter, &plain.model, FIRN_TASK_CAUSAL_LM, out, &plain.err), &plain.err);
+        plain.params = t.params;
+        expect_ok(firn_model_collect(&plain.model, &plain.adapter, &plain.params, NULL, &plain.err), &plain.err);
+        plain.flat = calloc((size_t) plain.adapter.params.flat, sizeof *plain.flat);
+        expect_ok(firn_adapter_read(&plain.adapter, &plain.model, out, plain.flat, &plain.err), &plain.err);
+        assert_int_equal(get(&plain, Q "lora_A.weight")->shape.dim[0], 6);
+        float *got = tiny_logits(&plain, &m);
+        for (int64_t k = 0; k < n; k++)
+            assert_true(fabs((double) got[k] - (double) want[k]) < 1e-5);
+        /* the run itself can go on from the same files */
+        float *flat = calloc((size_t) t.adapter.params.flat, sizeof *flat);
+        expect_ok(firn_adapter_read(&t.adapter, &t.model, out, flat, &t.err), &t.err);
+        for (size_t k = 0; k < t.adapter.params.count; k++) {
+            const struct firn_param *p = &t.adapter.params.list[k];
+            assert_memory_equal(flat + p->offset, t.flat + p->offset, sizeof *flat * (size_t) firn_shape_count(&p->shape));
+        }
+        free(flat);
+        free(want);
+        free(got);
+        tiny_close(&t);
+        tiny_close(&plain);
+    }
+}
+
+static void starts_that_cannot_be_are_refused(void **state)
+{
+    (void) state;
+    static const struct { const char *method, *word; } all[] = {
+        { "{\"type\":\"lora\",\"r\":5,\"init_lora_weights\":\"pissa\"}", "at most 4" },
+        { "{\"type\":\"lora\",\"r\":3,\"init_lora_weights\":\"orthogonal\"}", "even" },
+        { "{\"type\":\"lora\",\"init_lora_weights\":\"pissa_niter_x\"}", "pissa_niter_K" },
+        { "{\"type\":\"lora\",\"init_lora_weights\":\"loftq\"}", "loftq" },
+        { "{\"type\":\"lora\",\"init_lora_weights\":\"olora\",\"use_dora\":true}", "use_dora" },
+        { "{\"type\":\"lora\",\"init_lora_weights\":\"gaussian\",\"lora_bias\":true}", "lora_bias" },
+    };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        struct tiny t;
+        firn_status status = tiny_open(&t, "llama", FIRN_TASK_CAUSAL_LM, all[i].method);
+        if (status == FIRN_OK || strstr(t.err.text, all[i].word) == NULL)
+            fail_msg("%s: %s", all[i].method, status == FIRN_OK ? "was taken" : t.err.text);
+        tiny_close(&t);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(magnitudes_start_as_the_norms_so_that_nothing_changes),
         cmocka_unit_test(a_magnitude_scales_the_weight_and_not_the_bias),
+        cmocka_unit_test(factors_out_of_the_weight_change_nothing_at_the_start),
+        cmocka_unit_test(factors_out_of_the_weight_are_saved_as_a_plain_adapter),
+        cmocka_unit_test(starts_that_cannot_be_are_refused),
     };
     return cmocka_run_group_tests(tests, make, drop);
 }

@@ -2,15 +2,15 @@
 /* LoRA: y + s B A x of frozen layers, s = alpha / r (Hu et al. 2021, sec. 4.1) or alpha / sqrt(r) (rsLoRA, Kalajdzievski
  * 2023). Names, defaults and selection of modules are PEFT's. */
 #include "peft/dora.h"
+#include "peft/files.h"
 #include "peft/keys.h"
+#include "peft/lora_start.h"
 #include "peft/wrap.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum init_rule { INIT_TRUE, INIT_GAUSSIAN, INIT_FALSE };
 
 struct lora {
     int64_t r;
@@ -19,7 +19,8 @@ struct lora {
     json_t *init_lora_weights, *rank_pattern, *alpha_pattern;
     struct firn_wrap wrap;
     /* made by open */
-    enum init_rule init;
+    enum firn_lora_start start;
+    int n_iter;
     struct firn_numbers ranks, alphas;
 };
 
@@ -42,7 +43,7 @@ static const struct firn_option keys[] = {
     { "lora_bias",    .type = FIRN_OPTION_BOOL, .offset = AT(lora_bias), .fallback = "false",
       .help = "the second factor has a bias" },
     { "init_lora_weights",   .type = FIRN_OPTION_TREE, .offset = AT(init_lora_weights),
-      .help = "true, false or gaussian" },
+      .help = "true, false, gaussian, orthogonal, olora, pissa or pissa_niter_K" },
     FIRN_WRAP_KEYS(struct lora),
     FIRN_WRAP_LAYER_KEYS(struct lora),
     { "rank_pattern",        .type = FIRN_OPTION_TREE, .offset = AT(rank_pattern),
@@ -60,19 +61,23 @@ static const char *const refuses[] = { "loftq_config", "layer_replication", "tar
 /* fan_in_fan_out follows from the layer, as in PEFT; the others say nothing without a key that is refused. */
 static const char *const ignores[] = { "fan_in_fan_out", "megatron_core", "qalora_group_size", "runtime_config", NULL };
 
-static firn_status read_init(struct lora *l, const char *file, struct firn_error *err)
+static bool anchors(const void *settings)
 {
-    const json_t *v = l->init_lora_weights;
-    if (v == NULL || json_is_true(v))
-        l->init = INIT_TRUE;
-    else if (json_is_false(v))
-        l->init = INIT_FALSE;
-    else if (json_is_string(v) && strcmp(json_string_value(v), "gaussian") == 0)
-        l->init = INIT_GAUSSIAN;
-    else
+    const struct lora *l = settings;
+    return l->start == FIRN_START_PISSA || l->start == FIRN_START_OLORA;
+}
+
+/* PEFT's own limits, but for DoRA from PiSSA's and OLoRA's factors. */
+static firn_status check_settings(const struct lora *l, const char *file, struct firn_error *err)
+{
+    if (l->use_dora && l->lora_bias)
+        return firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = file, .key = "lora_bias", .expected = "false with use_dora",
+                         .got = "true");
+    const bool is_plain = l->start == FIRN_START_TRUE || l->start == FIRN_START_FALSE;
+    if ((l->lora_bias && !is_plain) || (l->use_dora && anchors(l)))
         return firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = file, .key = "init_lora_weights",
-                         .expected = "true, false or \"gaussian\"",
-                         .got = json_is_string(v) ? json_string_value(v) : "something else");
+                         .expected = l->lora_bias ? "true or false with lora_bias" : "no decomposition with use_dora",
+                         .got = json_string_value(l->init_lora_weights));
     return FIRN_OK;
 }
 
@@ -92,10 +97,9 @@ static firn_status open_lora(void *settings, const struct firn_model *m, enum fi
                              struct firn_error *err)
 {
     struct lora *l = settings;
-    firn_status status = read_init(l, file, err);
-    if (status == FIRN_OK && l->use_dora && l->lora_bias)
-        status = firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = file, .key = "lora_bias", .expected = "false with use_dora",
-                           .got = "true");
+    firn_status status = firn_lora_start_read(l->init_lora_weights, &l->start, &l->n_iter, file, err);
+    if (status == FIRN_OK)
+        status = check_settings(l, file, err);
     if (status == FIRN_OK)
         status = default_targets(&l->wrap, m, err);
     if (status == FIRN_OK)
@@ -141,6 +145,23 @@ static double scale_of(const struct lora *l, const char *path)
     return alpha / (l->use_rslora ? sqrt(r) : r);
 }
 
+/* Frozen first values of a factor. */
+static firn_val initial(struct firn_build *b, const char *path, const char *param, struct firn_shape shape)
+{
+    char name[600];
+    return firn_graph_leaf(b->g, FIRN_LEAF_WEIGHT, FIRN_STR("%s.initial", firn_wrap_name(path, param, name, sizeof name)),
+                           FIRN_F32, shape);
+}
+
+/* y - s x A0t B0t: the base without the part that the factors start as. W itself stays, for other adapters too. */
+static firn_val residual(struct firn_build *b, const struct firn_site *s, int64_t r, double scale, firn_val x, firn_val y)
+{
+    const firn_val u = firn_matmul(b->g, x, initial(b, s->path, "lora_A.weight", firn_dims(r, s->n_in)),
+                                   firn_matmul_params(.trans_b = true, .alpha = (float) -scale));
+    return firn_add(b->g, y, firn_matmul(b->g, u, initial(b, s->path, "lora_B.weight", firn_dims(s->n_out, r)),
+                                         firn_matmul_params(.trans_b = true)));
+}
+
 /* y + s (dropout(x) At) Bt (+ s bias) */
 static firn_val linear(const void *settings, struct firn_build *b, const struct firn_site *s, firn_val x, firn_val y)
 {
@@ -149,11 +170,13 @@ static firn_val linear(const void *settings, struct firn_build *b, const struct 
     const double scale = scale_of(l, s->path), in = 1 / sqrt((double) s->n_in);
     char name[600];
     const firn_val A = firn_trained(b, firn_wrap_name(s->path, "lora_A.weight", name, sizeof name), firn_dims(r, s->n_in),
-                                    l->init == INIT_GAUSSIAN ? FIRN_INIT_NORMAL : FIRN_INIT_UNIFORM,
-                                    l->init == INIT_GAUSSIAN ? 1 / (double) r : in);
+                                    l->start == FIRN_START_GAUSSIAN ? FIRN_INIT_NORMAL : FIRN_INIT_UNIFORM,
+                                    l->start == FIRN_START_GAUSSIAN ? 1 / (double) r : in);
     const firn_val B = firn_trained(b, firn_wrap_name(s->path, "lora_B.weight", name, sizeof name), firn_dims(s->n_out, r),
-                                    l->init == INIT_FALSE ? FIRN_INIT_UNIFORM : FIRN_INIT_ZERO,
+                                    l->start == FIRN_START_FALSE ? FIRN_INIT_UNIFORM : FIRN_INIT_ZERO,
                                     1 / sqrt((double) r));
+    if (anchors(l))
+        y = residual(b, s, r, scale, x, y);
     if (l->use_dora)
         return firn_dora_linear(b, s, &(struct firn_dora){ A, B, scale, l->dropout }, x, y);
     const firn_val u = firn_matmul(b->g, firn_drop(b, x, l->dropout), A,
@@ -174,7 +197,7 @@ static firn_val embed(const void *settings, struct firn_build *b, const struct f
     char name[600];
     const firn_val A = firn_trained_transposed(b, firn_wrap_name(s->path, "lora_embedding_A", name, sizeof name),
                                                firn_dims(s->n_in, r),
-                                               l->init == INIT_FALSE ? FIRN_INIT_NORMAL : FIRN_INIT_ZERO, 1);
+                                               l->start == FIRN_START_FALSE ? FIRN_INIT_NORMAL : FIRN_INIT_ZERO, 1);
     const firn_val B = firn_trained(b, firn_wrap_name(s->path, "lora_embedding_B", name, sizeof name),
                                     firn_dims(s->n_out, r), FIRN_INIT_NORMAL, 1);
     const double scale = scale_of(l, s->path);
@@ -253,15 +276,136 @@ static firn_status init_magnitude(const struct lora *l, const struct firn_model 
     return FIRN_OK;
 }
 
+static firn_status init_factors(const struct lora *l, const struct firn_model *m, const struct firn_param_set *params,
+                                const struct firn_param *A, const char *path, uint64_t seed, float *flat,
+                                struct firn_error *err)
+{
+    const struct firn_tensor *t;
+    const struct firn_param *B = firn_wrap_find(params, path, "lora_B.weight");
+    const firn_status status = firn_model_matrix(m, FIRN_STR("%s.weight", path), &t, err);
+    float *w = status == FIRN_OK ? firn_wrap_matrix(m, path, t) : NULL;
+    if (status)
+        return status;
+    if (w == NULL)
+        return firn_fail(err, FIRN_ERR_MEMORY, .key = path, .what = "out of memory for it");
+    const firn_status started =
+        firn_lora_start(l->start, l->n_iter, w, B->shape.dim[0], A->shape.dim[1], A->shape.dim[0], scale_of(l, path),
+                        seed, path, flat + A->offset, flat + B->offset, err);
+    free(w);
+    return started;
+}
+
 static firn_status init(const void *settings, const struct firn_model *m, const struct firn_param_set *params,
                         uint64_t seed, float *flat, struct firn_error *err)
 {
+    const struct lora *l = settings;
+    const bool decomposes = anchors(l) || l->start == FIRN_START_ORTHOGONAL;
     firn_status status = FIRN_OK;
-    (void) seed;
-    for (size_t i = 0; i < params->count && status == FIRN_OK; i++) {
-        char path[600];
+    char path[600];
+    for (size_t i = 0; i < params->count && status == FIRN_OK && decomposes; i++)
+        if (firn_wrap_path(&params->list[i], "lora_A.weight", path, sizeof path))
+            status = init_factors(l, m, params, &params->list[i], path, seed, flat, err);
+    for (size_t i = 0; i < params->count && status == FIRN_OK; i++)
         if (firn_wrap_path(&params->list[i], MAGNITUDE, path, sizeof path))
-            status = init_magnitude(settings, m, params, &params->list[i], path, flat, err);
+            status = init_magnitude(l, m, params, &params->list[i], path, flat, err);
+    return status;
+}
+
+/* An adapter that counts from its start as one of twice the rank that does not: A' = [A; A0], B' = [B, -B0]. */
+static firn_status double_factors(const struct firn_adapter *a, const struct firn_model *m, const char *path,
+                                  struct firn_tensors *tensors, struct firn_error *err)
+{
+    static const char *const params[] = { "lora_A.weight", "lora_B.weight" };
+    for (int k = 0; k < 2; k++) {
+        char name[600];
+        firn_wrap_name(path, params[k], name, sizeof name);
+        const struct firn_named_tensor *now = firn_tensors_find(tensors, name);
+        const float *first = firn_weights_copy(&m->weights, FIRN_STR("%s.initial", name)), *values = now->tensor.data;
+        const int64_t rows = now->tensor.shape.dim[0], cols = now->tensor.shape.dim[1];
+        float *both = firn_tensors_put(tensors, name, k == 0 ? firn_dims(2 * rows, cols) : firn_dims(rows, 2 * cols));
+        if (both == NULL || first == NULL)
+            return firn_fail(err, FIRN_ERR_MEMORY, .key = a->method->name, .what = "out of memory for factors");
+        for (int64_t i = 0; i < rows; i++)
+            for (int64_t j = 0; j < cols; j++) {
+                both[k == 0 ? i * cols + j : i * 2 * cols + j] = values[i * cols + j];
+                both[k == 0 ? (rows + i) * cols + j : i * 2 * cols + cols + j] =
+                    (k == 0 ? 1.0f : -1.0f) * first[i * cols + j];
+            }
+    }
+    return FIRN_OK;
+}
+
+static void multiply(json_t *map, double by, bool whole)
+{
+    const char *key;
+    json_t *v;
+    json_object_foreach (map, key, v) {
+        const double x = json_number_value(v) * by;
+        json_object_set_new(map, key, whole ? json_integer((json_int_t) x) : firn_number_tree(x));
+    }
+}
+
+/* The scale alpha / r (or alpha / sqrt(r)) must stay what it was. */
+static firn_status store(const struct firn_adapter *a, struct firn_model *m, struct firn_tensors *tensors, json_t *config,
+                         struct firn_error *err)
+{
+    const struct lora *l = a->settings;
+    const double by = l->use_rslora ? sqrt(2) : 2;
+    firn_status status = FIRN_OK;
+    char path[600];
+    if (!anchors(l))
+        return FIRN_OK;
+    for (size_t i = 0; i < a->params.count && status == FIRN_OK; i++)
+        if (firn_wrap_path(&a->params.list[i], "lora_A.weight", path, sizeof path))
+            status = double_factors(a, m, path, tensors, err);
+    json_object_set_new(config, "init_lora_weights", json_true());
+    json_object_set_new(config, "r", json_integer(2 * l->r));
+    json_object_set_new(config, "lora_alpha", firn_number_tree(l->alpha * by));
+    multiply(json_object_get(config, "rank_pattern"), 2, true);
+    multiply(json_object_get(config, "alpha_pattern"), by, false);
+    return status;
+}
+
+/* The first half of a tensor that `store` doubled: rows of A, columns of B. */
+static firn_status read_half(const struct firn_param *p, const struct firn_tensor *t, const char *file, float *flat,
+                             struct firn_error *err)
+{
+    const int64_t rows = p->shape.dim[0], cols = p->shape.dim[1], n = 2 * rows * cols;
+    const bool is_a = t->shape.dim[0] != rows;
+    float *both = malloc(sizeof *both * (size_t) (n + 1));
+    if (both == NULL)
+        return firn_fail(err, FIRN_ERR_MEMORY, .file = file, .key = p->name, .what = "out of memory for it");
+    firn_tensor_read_f32(t, 0, n, both);
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < cols; j++)
+            flat[p->offset + i * cols + j] = both[is_a ? i * cols + j : i * 2 * cols + j];
+    free(both);
+    return FIRN_OK;
+}
+
+/* Factors that count from their start are only known with it. A file of another program holds them as they are, and the
+ * start is found as it was found there; one of this run holds the doubled ones. */
+static firn_status read(const struct firn_adapter *a, struct firn_model *m, const struct firn_safetensors *file,
+                        float *flat, struct firn_error *err)
+{
+    const struct lora *l = a->settings;
+    firn_status status = FIRN_OK;
+    if (anchors(l) && a->is_loaded && l->n_iter >= 0)
+        return firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = file->path, .key = "init_lora_weights",
+                         .expected = "an adapter that PEFT saved with path_initial_model_for_weight_conversion",
+                         .got = "factors of a random decomposition, which nobody can repeat");
+    if (anchors(l) && a->is_loaded)
+        status = firn_adapter_init(a, m, 0, flat, err);
+    for (size_t i = 0; i < a->params.count && status == FIRN_OK; i++) {
+        const struct firn_param *p = &a->params.list[i];
+        const struct firn_tensor *t = firn_safetensors_find(file, p->name);
+        char path[600];
+        const bool is_a = firn_wrap_path(p, "lora_A.weight", path, sizeof path);
+        const bool is_factor = anchors(l) && (is_a || firn_wrap_path(p, "lora_B.weight", path, sizeof path));
+        const bool is_doubled = is_factor && t != NULL && t->shape.rank == 2 && firn_dtype_is_float(t->dtype) &&
+                                t->shape.dim[is_a ? 0 : 1] == 2 * p->shape.dim[is_a ? 0 : 1] &&
+                                t->shape.dim[is_a ? 1 : 0] == p->shape.dim[is_a ? 1 : 0];
+        status = is_doubled ? read_half(p, t, file->path, flat, err) : firn_params_read_one(p, "", file, flat, err);
     }
     return status;
 }
@@ -306,6 +450,9 @@ const struct firn_method firn_method_lora = {
     .linear = linear,
     .embed = embed,
     .init = init,
+    .anchors = anchors,
+    .store = store,
+    .read = read,
     .merge = merge,
     .check = check,
     .describe = describe,
