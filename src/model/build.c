@@ -294,6 +294,9 @@ struct firn_head firn_output_layer(struct firn_build *b, const char *path, const
     const struct firn_counts before = b->counts;
     struct firn_site site = { .kind = FIRN_SITE_LINEAR, .path = path, .n_in = n_in, .n_out = n_out,
                               .is_output = true, .task = b->p->task };
+    b->output = path;
+    b->output_tied = tied;
+    b->output_bias = bias;
     firn_graph_push(b->g, path);
     const bool is_copy = method != NULL && method->copies != NULL && method->copies(b->adapter->settings, &site);
     site.weight = tied == NULL || is_copy ? tensor_of(b, &site, "weight", firn_dims(n_out, n_in), tied)

@@ -245,6 +245,7 @@ struct firn_build {
     const struct firn_build_params *p;
     struct firn_build_params_scope { char path[256]; size_t ends[16]; int depth; } scope;
     firn_val params, loss;
+    const char *output, *output_tied, *output_bias; /* the language model's output layer: as firn_output_layer had them */
     uint32_t n_dropouts;
     int64_t layer;                 /* of the block being built; -1 outside */
     int layer_depth;               /* depth of the scope that is the layer itself */

@@ -3,6 +3,7 @@
  * a time as they are written, so that memory stays at the largest of them. */
 #include "peft/files.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@ enum { MAX_COPIED = 1 << 28 };
 
 /* A tensor of the class: from the base, or trained. */
 struct source {
-    const struct firn_tensor *base;
+    const struct firn_tensor *base;   /* with `param`: what it replaces; NULL: nothing */
     const struct firn_param *param;
 };
 
@@ -22,9 +23,11 @@ struct saving {
     const struct firn_adapter *adapter;
     float *flat;
     bool merges;
+    struct firn_merge_report *report;
     struct firn_named_tensor *list; /* names and types in the file; no data */
     struct source *sources;
     size_t count, room;
+    size_t *file;                   /* which of the list a file holds, while it is written */
 };
 
 static firn_status add(struct saving *s, const char *name, struct source source, enum firn_dtype dtype,
@@ -48,6 +51,18 @@ static firn_status add(struct saving *s, const char *name, struct source source,
     s->list[s->count] = (struct firn_named_tensor){ .name = copy, .tensor = { dtype, shape, NULL } };
     s->sources[s->count++] = source;
     return FIRN_OK;
+}
+
+static void drop(struct saving *s, const char *name)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if (strcmp(s->list[i].name, name) == 0) {
+            free(s->list[i].name);
+            memmove(&s->list[i], &s->list[i + 1], sizeof *s->list * (s->count - i - 1));
+            memmove(&s->sources[i], &s->sources[i + 1], sizeof *s->sources * (s->count - i - 1));
+            s->count--;
+            return;
+        }
 }
 
 /* Splits "a.b.weight" and asks the method whether it changes that tensor (w NULL), or changes it. */
@@ -90,15 +105,37 @@ static firn_status merge_values(const struct saving *s, const char *name, const 
     return FIRN_OK;
 }
 
-static firn_status fill(void *user, size_t index, void *data, struct firn_error *err)
+static void note_change(const struct saving *s, const char *name, const struct firn_tensor *base, int64_t n,
+                        const float *values)
+{
+    float old[1024];
+    if (s->report == NULL)
+        return;
+    s->report->n_changed++;
+    for (int64_t at = 0; at < n && base != NULL; at += 1024) {
+        const int64_t count = n - at < 1024 ? n - at : 1024;
+        firn_tensor_read_f32(base, at, count, old);
+        for (int64_t i = 0; i < count; i++) {
+            const double change = fabs((double) values[at + i] - (double) old[i]);
+            if (!(change <= s->report->largest)) {
+                s->report->largest = change;
+                firn_format(s->report->name, sizeof s->report->name, "%s", name);
+            }
+        }
+    }
+}
+
+static firn_status fill(void *user, size_t at, void *data, struct firn_error *err)
 {
     const struct saving *s = user;
+    const size_t index = s->file[at];
     const struct source *from = &s->sources[index];
     const char *name = s->list[index].name;
     struct firn_tensor to = s->list[index].tensor;
     const int64_t n = firn_shape_count(&to.shape);
     to.data = data;
-    if (from->base != NULL && from->base->dtype == to.dtype && !merge_into(s, name, &to.shape, NULL)) {
+    const bool is_changed = from->param != NULL || merge_into(s, name, &to.shape, NULL);
+    if (!is_changed && from->base->dtype == to.dtype) {
         memcpy(data, from->base->data, (size_t) n * firn_dtype_size(to.dtype));
         return FIRN_OK;
     }
@@ -110,9 +147,55 @@ static firn_status fill(void *user, size_t index, void *data, struct firn_error 
     else
         firn_tensor_read_f32(from->base, 0, n, values);
     const firn_status status = merge_values(s, name, &to.shape, values, err);
+    if (status == FIRN_OK && is_changed)
+        note_change(s, name, from->base, n, values);
     if (status == FIRN_OK)
         firn_tensor_write_f32(&to, 0, n, values);
     free(values);
+    return status;
+}
+
+static bool has_output(enum firn_task task)
+{
+    return task == FIRN_TASK_MASKED_LM || task == FIRN_TASK_CAUSAL_LM || task == FIRN_TASK_SEQ2SEQ_LM;
+}
+
+/* On a tied model the output layer reads the embedding: an update or a copy of one must not reach the other. */
+static const char *breaks_tie(const struct firn_adapter *a, const struct firn_model *m, enum firn_task task)
+{
+    static const char *const tables[] = { ".embed_tokens.", ".word_embeddings.", ".wte.", ".shared.", ".lm_head.",
+                                          ".predictions.decoder.", ".embed_out." };
+    for (size_t i = 0; i < a->params.count && has_output(task) && m->config.tie_embeddings; i++)
+        for (size_t k = 0; k < sizeof tables / sizeof tables[0]; k++)
+            if (strstr(a->params.list[i].name, tables[k]) != NULL)
+                return a->params.list[i].name;
+    return NULL;
+}
+
+/* The output layer's tensors, which were the embedding's and another bias. */
+static firn_status add_output(struct saving *s, const struct firn_build *b, const struct firn_save_params *save,
+                              struct firn_error *err)
+{
+    const struct firn_model *m = b->model;
+    const struct firn_tensor *t = firn_weights_find(&m->weights, m->arch->prefix, b->output_tied, NULL);
+    struct source from = { .base = t };
+    for (size_t i = 0; i < s->adapter->params.count; i++) {
+        const struct firn_param *q = &s->adapter->params.list[i];
+        if (q->base != NULL && strcmp(q->base, b->output_tied) == 0 && strstr(q->name, b->output) != NULL)
+            from.param = q;
+    }
+    if (t == NULL)
+        return firn_fail(err, FIRN_ERR_FORMAT, .file = m->directory, .key = b->output_tied, .what = "no such tensor");
+    const enum firn_dtype dtype = from.param != NULL && save->dtype != FIRN_NONE ? save->dtype : t->dtype;
+    firn_status status = add(s, FIRN_STR("%s.weight", b->output), from, dtype, t->shape, err);
+    if (s->report != NULL)
+        s->report->unties = true;
+    const char *bias = FIRN_STR("%s.bias", b->output);
+    if (status == FIRN_OK && b->output_bias != NULL && strcmp(b->output_bias, bias) != 0) {
+        t = firn_weights_find(&m->weights, m->arch->prefix, b->output_bias, NULL);
+        if (t != NULL)
+            status = add(s, bias, (struct source){ .base = t }, t->dtype, t->shape, err);
+    }
     return status;
 }
 
@@ -138,13 +221,17 @@ static firn_status list_tensors(struct saving *s, struct firn_model *m, const st
             status = add(s, v->name, (struct source){ .base = t }, t->dtype, v->shape, err);
     }
     firn_graph_destroy(&g);
+    const bool unties = status == FIRN_OK && s->merges && a->method->merge != NULL && breaks_tie(a, m, p->task) != NULL;
+    if (unties)
+        status = add_output(s, &b, save, err);
     for (size_t i = 0; i < a->params.count && status == FIRN_OK; i++) {
         const struct firn_param *q = &a->params.list[i];
-        if (q->base == NULL)
+        if (q->base == NULL || (unties && strstr(q->name, b.output) != NULL && strcmp(q->base, b.output_tied) == 0))
             continue;
+        drop(s, q->base); /* of a saved copy the original is read too */
         const struct firn_tensor *t = firn_weights_find(&m->weights, m->arch->prefix, q->base, NULL);
         const enum firn_dtype own = s->merges && t != NULL ? t->dtype : FIRN_F32;
-        status = add(s, q->base, (struct source){ .param = q }, save->dtype != FIRN_NONE ? save->dtype : own, q->shape,
+        status = add(s, q->base, (struct source){ .base = t, .param = q }, save->dtype != FIRN_NONE ? save->dtype : own, q->shape,
                      err);
     }
     return status;
@@ -166,7 +253,8 @@ static void set_labels(json_t *config, const struct firn_build_params *p, const 
 
 /* `dtype`: of the trained tensors; the key tells loaders what to load as. FIRN_NONE: as it was. */
 static firn_status save_config(struct firn_model *m, const struct firn_build_params *p, const char *directory,
-                               const struct firn_save_params *save, enum firn_dtype dtype, struct firn_error *err)
+                               const struct firn_save_params *save, enum firn_dtype dtype, bool unties,
+                               struct firn_error *err)
 {
     static const char *const names[FIRN_DTYPE_COUNT] = { [FIRN_F32] = "float32", [FIRN_F16] = "float16",
                                                          [FIRN_BF16] = "bfloat16" };
@@ -180,6 +268,8 @@ static firn_status save_config(struct firn_model *m, const struct firn_build_par
         json_object_del(config, "_name_or_path");
         if (p->task == FIRN_TASK_SEQ_CLS || p->task == FIRN_TASK_TOKEN_CLS)
             set_labels(config, p, save);
+        if (unties)
+            json_object_set_new(config, "tie_word_embeddings", json_false());
         if (names[dtype] != NULL) {
             const char *key = json_object_get(config, "torch_dtype") != NULL ? "torch_dtype" : "dtype";
             json_object_set_new(config, key, json_string(names[dtype]));
@@ -211,6 +301,70 @@ static firn_status copy_file(const char *from_directory, const char *to_director
     return status;
 }
 
+/* The file of the base that holds a tensor; one that is new goes to the last. */
+static size_t file_of(const struct saving *s, const struct firn_model *m, size_t i)
+{
+    const struct firn_tensor *t = s->sources[i].base;
+    const uint8_t *at = t != NULL ? t->data : NULL;
+    for (size_t f = 0; f + 1 < m->weights.n_files; f++) {
+        const struct firn_safetensors *file = &m->weights.files[f];
+        for (size_t k = 0; k < file->count && at != NULL; k++)
+            if (file->tensors[k].tensor.data == at)
+                return f;
+    }
+    return m->weights.n_files > 0 ? m->weights.n_files - 1 : 0;
+}
+
+static firn_status save_file(struct saving *s, const struct firn_model *m, size_t f, const char *directory,
+                             json_t *map, int64_t *total, struct firn_error *err)
+{
+    const bool is_sharded = m->weights.n_files > 1;
+    const char *slash = is_sharded ? strrchr(m->weights.files[f].path, '/') : NULL;
+    const char *name = !is_sharded ? "model.safetensors" : slash != NULL ? slash + 1 : m->weights.files[f].path;
+    char *path = firn_path_join(directory, name);
+    struct firn_named_tensor *list = calloc(s->count + 1, sizeof *list);
+    s->file = calloc(s->count + 1, sizeof *s->file);
+    size_t n = 0;
+    firn_status status = path != NULL && list != NULL && s->file != NULL
+                             ? FIRN_OK
+                             : firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a model's files");
+    for (size_t i = 0; i < s->count && status == FIRN_OK; i++) {
+        if (file_of(s, m, i) != f)
+            continue;
+        s->file[n] = i;
+        list[n++] = s->list[i];
+        json_object_set_new(map, s->list[i].name, json_string(name));
+        *total += firn_shape_count(&s->list[i].tensor.shape) * (int64_t) firn_dtype_size(s->list[i].tensor.dtype);
+    }
+    if (status == FIRN_OK)
+        status = firn_safetensors_stream(path, list, n, fill, s, err);
+    free(list);
+    free(s->file);
+    s->file = NULL;
+    free(path);
+    return status;
+}
+
+/* As many files as the base has, with an index where they are several. */
+static firn_status save_files(struct saving *s, const struct firn_model *m, const char *directory, struct firn_error *err)
+{
+    const size_t n = m->weights.n_files > 1 ? m->weights.n_files : 1;
+    json_t *map = json_object();
+    int64_t total = 0;
+    firn_status status = FIRN_OK;
+    for (size_t f = 0; f < n && status == FIRN_OK; f++)
+        status = save_file(s, m, f, directory, map, &total, err);
+    char *path = n > 1 ? firn_path_join(directory, "model.safetensors.index.json") : NULL;
+    json_t *index = json_pack("{s:{s:I},s:O}", "metadata", "total_size", (json_int_t) total, "weight_map", map);
+    if (status == FIRN_OK && n > 1)
+        status = path != NULL && index != NULL ? firn_json_save(path, index, true, err)
+                                               : firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for an index");
+    json_decref(index);
+    json_decref(map);
+    free(path);
+    return status;
+}
+
 static bool same_directory(const char *a, const char *b)
 {
     char *x = realpath(a, NULL), *y = realpath(b, NULL);
@@ -224,53 +378,44 @@ firn_status firn_model_save(const struct firn_adapter *a, struct firn_model *m, 
                             float *flat, bool merges, const char *directory, const struct firn_save_params *save,
                             struct firn_error *err)
 {
-    struct saving s = { .arch = m->arch, .adapter = a, .flat = flat, .merges = merges };
-    char *path = firn_path_join(directory, "model.safetensors");
-    firn_status status = path != NULL ? list_tensors(&s, m, p, save, err)
-                                      : firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a path");
+    struct firn_merge_report report = { 0 };
+    struct saving s = { .arch = m->arch, .adapter = a, .flat = flat, .merges = merges, .report = &report };
+    firn_status status = list_tensors(&s, m, p, save, err);
     if (status == FIRN_OK)
         status = firn_dir_create(directory, err);
     if (status == FIRN_OK && same_directory(m->directory, directory))
         status = firn_fail(err, FIRN_ERR_USAGE, .file = directory, .expected = "another directory than the base model's",
                            .got = "the same");
     if (status == FIRN_OK)
-        status = firn_safetensors_stream(path, s.list, s.count, fill, &s, err);
+        status = save_files(&s, m, directory, err);
     if (status == FIRN_OK)
         status = save_config(m, p, directory, save,
-                             save->dtype != FIRN_NONE ? save->dtype : merges ? FIRN_NONE : FIRN_F32, err);
+                             save->dtype != FIRN_NONE ? save->dtype : merges ? FIRN_NONE : FIRN_F32, report.unties, err);
     for (size_t i = 0; i < sizeof copied / sizeof copied[0] && status == FIRN_OK; i++)
         status = copy_file(m->directory, directory, copied[i], err);
     for (size_t i = 0; i < s.count; i++)
         free(s.list[i].name);
     free(s.list);
     free(s.sources);
-    free(path);
+    if (save->report != NULL)
+        *save->report = report;
     return status;
-}
-
-/* On a tied model the output layer reads the embedding: an update or a copy of one must not reach the other. */
-static firn_status check_ties(const struct firn_adapter *a, const struct firn_model *m, enum firn_task task,
-                              struct firn_error *err)
-{
-    static const char *const tables[] = { ".embed_tokens.", ".word_embeddings.", ".wte.", ".shared.", ".lm_head.",
-                                          ".predictions.decoder." };
-    const bool has_output = task == FIRN_TASK_MASKED_LM || task == FIRN_TASK_CAUSAL_LM || task == FIRN_TASK_SEQ2SEQ_LM;
-    for (size_t i = 0; i < a->params.count && has_output && m->config.tie_embeddings; i++)
-        for (size_t k = 0; k < sizeof tables / sizeof tables[0]; k++)
-            if (strstr(a->params.list[i].name, tables[k]) != NULL)
-                return firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = m->directory, .key = a->params.list[i].name,
-                                 .what = "cannot be merged: the model ties its output layer to its embedding, and the "
-                                         "adapter changes only one of them");
-    return FIRN_OK;
 }
 
 firn_status firn_adapter_merge(const struct firn_adapter *a, struct firn_model *m, const struct firn_build_params *p,
                                float *flat, const char *directory, const struct firn_save_params *save,
                                struct firn_error *err)
 {
-    if (a->method->merge == NULL && a->method->targets != NULL)
-        return firn_fail(err, FIRN_ERR_UNSUPPORTED, .key = a->method->name,
+    const struct firn_method *method = a->method;
+    const bool is_more = method->linear_input || method->linear || method->embed || method->kv || method->sublayer ||
+                         method->input;
+    if (method->merge == NULL && is_more)
+        return firn_fail(err, FIRN_ERR_UNSUPPORTED, .key = method->name,
                          .what = "cannot be computed into the weights of a model");
-    const firn_status status = a->method->merge != NULL ? check_ties(a, m, p->task, err) : FIRN_OK;
-    return status ? status : firn_model_save(a, m, p, flat, true, directory, save, err);
+    const char *name = method->merge != NULL ? breaks_tie(a, m, p->task) : NULL;
+    if (name != NULL && p->task == FIRN_TASK_SEQ2SEQ_LM)
+        return firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = m->directory, .key = name,
+                         .what = "cannot be merged: the model ties its output layer to its embedding and scales it for "
+                                 "that, and the adapter changes only one of them");
+    return firn_model_save(a, m, p, flat, true, directory, save, err);
 }

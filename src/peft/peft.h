@@ -53,11 +53,20 @@ struct firn_adapter_info {
 };
 firn_status firn_adapter_peek(struct firn_adapter_info *info, const char *directory, struct firn_error *err);
 
+/* What merging changed, in float32. */
+struct firn_merge_report {
+    int64_t n_changed;              /* tensors */
+    double largest;                 /* difference of an element from the base's ... */
+    char name[256];                 /* ... in this tensor */
+    bool unties;                    /* the output layer got a table of its own */
+};
+
 struct firn_save_params {
     const char *base_name;          /* base_model_name_or_path, as the recipe spells it; NULL: the model's directory */
     const char *const *labels;      /* full, merge: n_labels names for config.json; NULL: LABEL_0, ... */
     bool with_state;                /* also what PEFT's files leave out, for training to go on (state.safetensors) */
     enum firn_dtype dtype;          /* full, merge: type of trained tensors; FIRN_NONE: f32 for full, the base's for merge */
+    struct firn_merge_report *report; /* merge: filled; may be NULL */
 };
 /* Writes what `firn train` leaves in adapter/: PEFT's two files; for `full` a model folder (config.json, weights, tokenizer
  * files). The directory is made. Each file appears whole or not at all. */
@@ -65,7 +74,8 @@ firn_status firn_adapter_save(const struct firn_adapter *a, struct firn_model *m
                               float *flat, const char *directory, const struct firn_save_params *save,
                               struct firn_error *err);
 /* Writes a model folder of the task's class with the adapter computed into the weights (in float32, rounded once to
- * each tensor's type). */
+ * each tensor's type), in as many files as the base. Where the adapter changes one of two tied tables, the folder has
+ * both. A method that is no change of weights is an error that names it. */
 firn_status firn_adapter_merge(const struct firn_adapter *a, struct firn_model *m, const struct firn_build_params *p,
                                float *flat, const char *directory, const struct firn_save_params *save,
                                struct firn_error *err);

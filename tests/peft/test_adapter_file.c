@@ -197,6 +197,13 @@ static void a_merged_model_computes_what_the_adapter_did(void **state)
         { "tied", FIRN_TASK_CAUSAL_LM, "{\"type\":\"lora\"}" },
         { "bert", FIRN_TASK_SEQ_CLS, "{\"type\":\"head\"}" },
         { "tied", FIRN_TASK_CAUSAL_LM, "{\"type\":\"full\"}" },
+        { "tied", FIRN_TASK_CAUSAL_LM, "{\"type\":\"lora\",\"target_modules\":[\"embed_tokens\"]}" },
+        { "tied", FIRN_TASK_CAUSAL_LM, "{\"type\":\"lora\",\"target_modules\":[\"lm_head\"]}" },
+        { "tied", FIRN_TASK_CAUSAL_LM, "{\"type\":\"lora\",\"target_modules\":[\"embed_tokens\",\"lm_head\"]}" },
+        { "tied", FIRN_TASK_CAUSAL_LM, "{\"type\":\"lora\",\"modules_to_save\":[\"embed_tokens\"]}" },
+        { "tied", FIRN_TASK_CAUSAL_LM, "{\"type\":\"lora\",\"modules_to_save\":[\"lm_head\"]}" },
+        { "tied", FIRN_TASK_CAUSAL_LM, "{\"type\":\"lora\",\"modules_to_save\":[\"embed_tokens\",\"lm_head\"]}" },
+        { "bert", FIRN_TASK_MASKED_LM, "{\"type\":\"lora\",\"target_modules\":[\"query\",\"word_embeddings\"]}" },
         { "llama", FIRN_TASK_CAUSAL_LM, "{\"type\":\"ia3\"}" },
         { "llama", FIRN_TASK_CAUSAL_LM,
           "{\"type\":\"lora\",\"use_dora\":true,\"r\":3,\"target_modules\":[\"q_proj\",\"down_proj\",\"embed_tokens\",\"lm_head\"]}" },
@@ -240,25 +247,97 @@ static void a_merge_keeps_the_type_of_each_tensor_and_rounds_once(void **state)
     tiny_close(&t);
 }
 
-static void a_merge_that_a_tied_table_forbids_is_refused(void **state)
+/* Splits a model's file in two, one tensor in turn to each, with an index. */
+static void shard(const char *directory)
+{
+    static const char *const names[2] = { "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors" };
+    struct firn_safetensors file;
+    struct firn_error err = { 0 };
+    const char *path = scratch_path(FIRN_STR("%s/model.safetensors", directory));
+    expect_ok(firn_safetensors_open(&file, path, &err), &err);
+    struct firn_named_tensor *part = calloc(file.count, sizeof *part);
+    json_t *map = json_object();
+    for (size_t f = 0; f < 2; f++) {
+        size_t n = 0;
+        for (size_t i = f; i < file.count; i += 2) {
+            part[n++] = file.tensors[i];
+            json_object_set_new(map, file.tensors[i].name, json_string(names[f]));
+        }
+        expect_ok(firn_safetensors_save(scratch_path(FIRN_STR("%s/%s", directory, names[f])), part, n, &err), &err);
+    }
+    json_t *index = json_pack("{s:{},s:o}", "metadata", "weight_map", map);
+    expect_ok(firn_json_save(scratch_path(FIRN_STR("%s/model.safetensors.index.json", directory)), index, true, &err), &err);
+    json_decref(index);
+    free(part);
+    firn_safetensors_close(&file);
+    remove(scratch_path(FIRN_STR("%s/model.safetensors", directory)));
+}
+
+static void a_merge_keeps_the_files_of_its_base(void **state)
+{
+    (void) state;
+    struct tiny t;
+    json_t *base = NULL, *ours = NULL;
+    double largest;
+    const char *path;
+    tiny_llama("shards", true, FIRN_F32);
+    shard("shards");
+    expect_ok(tiny_open(&t, "shards", FIRN_TASK_CAUSAL_LM, "{\"type\":\"lora\",\"target_modules\":[\"q_proj\",\"lm_head\"]}"),
+              &t.err);
+    const double off = merged_difference(&t, "whole", FIRN_TASK_CAUSAL_LM, &largest);
+    assert_true(off <= 2e-6 * (1 + largest));
+    path = scratch_path("shards/model.safetensors.index.json");
+    expect_ok(firn_json_load(path, &base, &t.err), &t.err);
+    path = scratch_path("whole/model.safetensors.index.json");
+    expect_ok(firn_json_load(path, &ours, &t.err), &t.err);
+    json_t *was = json_object_get(base, "weight_map"), *is = json_object_get(ours, "weight_map");
+    assert_non_null(json_object_get(is, "lm_head.weight")); /* of its own now */
+    json_object_del(is, "lm_head.weight");
+    assert_true(json_equal(was, is));
+    assert_true(json_integer_value(json_object_get(json_object_get(ours, "metadata"), "total_size")) > 0);
+    assert_false(firn_path_exists(scratch_path("whole/model.safetensors")));
+    json_decref(base);
+    json_decref(ours);
+    tiny_close(&t);
+}
+
+static void a_merge_tells_its_largest_change(void **state)
+{
+    (void) state;
+    struct tiny t;
+    struct firn_merge_report report;
+    const struct firn_save_params save = { .report = &report };
+    tiny_llama("told", false, FIRN_F32);
+    expect_ok(tiny_open(&t, "told", FIRN_TASK_CAUSAL_LM, "{\"type\":\"lora\",\"target_modules\":[\"q_proj\",\"v_proj\"],\"r\":2}"),
+              &t.err);
+    memset(t.flat, 0, sizeof *t.flat * (size_t) t.adapter.params.flat);
+    for (size_t i = 0; i < t.adapter.params.count; i++) {
+        const struct firn_param *q = &t.adapter.params.list[i];
+        if (strstr(q->name, "v_proj") != NULL)
+            t.flat[q->offset] = 0.5f; /* A[0][0] and B[0][0]: 0.25 times alpha / r = 4 */
+    }
+    expect_ok(firn_adapter_merge(&t.adapter, &t.model, &t.params, t.flat, scratch_path("told_out"), &save, &t.err), &t.err);
+    assert_int_equal(report.n_changed, 2);
+    assert_string_equal(report.name, "model.layers.0.self_attn.v_proj.weight");
+    assert_true(fabs(report.largest - 1) < 1e-6);
+    assert_false(report.unties);
+    tiny_close(&t);
+}
+
+static void a_merge_that_cannot_be_is_refused(void **state)
 {
     (void) state;
     struct tiny t;
     const struct firn_save_params save = { 0 };
-    static const char *const methods[] = { "{\"type\":\"lora\",\"target_modules\":[\"embed_tokens\"]}",
-                                           "{\"type\":\"lora\",\"target_modules\":[\"lm_head\"]}",
-                                           "{\"type\":\"lora\",\"modules_to_save\":[\"embed_tokens\"]}" };
     tiny_llama("tied", true, FIRN_F32);
-    for (int i = 0; i < 3; i++) {
-        expect_ok(tiny_open(&t, "tied", FIRN_TASK_CAUSAL_LM, methods[i]), &t.err);
-        expect_error(firn_adapter_merge(&t.adapter, &t.model, &t.params, t.flat, scratch_path("out"), &save, &t.err),
-                     FIRN_ERR_UNSUPPORTED, &t.err, "ties", NULL);
-        assert_false(firn_path_exists(scratch_path("out")));
-        tiny_close(&t);
-    }
     expect_ok(tiny_open(&t, "tied", FIRN_TASK_CAUSAL_LM, "{\"type\":\"full\"}"), &t.err);
     expect_error(firn_adapter_save(&t.adapter, &t.model, &t.params, t.flat, scratch_path("tied"), &save, &t.err),
                  FIRN_ERR_USAGE, &t.err, "another directory", NULL);
+    tiny_close(&t);
+    expect_ok(tiny_open(&t, "tied", FIRN_TASK_CAUSAL_LM, "{\"type\":\"prefix_tuning\",\"num_virtual_tokens\":2}"), &t.err);
+    expect_error(firn_adapter_merge(&t.adapter, &t.model, &t.params, t.flat, scratch_path("never"), &save, &t.err),
+                 FIRN_ERR_UNSUPPORTED, &t.err, "prefix_tuning", NULL);
+    assert_false(firn_path_exists(scratch_path("never")));
     tiny_close(&t);
 }
 
@@ -449,7 +528,9 @@ int main(void)
         T(a_full_model_is_written_as_transformers_writes_it),
         T(a_merged_model_computes_what_the_adapter_did),
         T(a_merge_keeps_the_type_of_each_tensor_and_rounds_once),
-        T(a_merge_that_a_tied_table_forbids_is_refused),
+        T(a_merge_keeps_the_files_of_its_base),
+        T(a_merge_tells_its_largest_change),
+        T(a_merge_that_cannot_be_is_refused),
         T(a_saved_adapter_of_every_method_reads_back),
         T(what_peft_has_no_type_for_loads_as_a_lora),
         T(settings_read_back_from_a_saved_config),
