@@ -85,6 +85,11 @@ FIRN_API firn_val firn_concat(struct firn_graph *g, firn_val p, firn_val x, int6
 FIRN_API void firn_part_columns(struct firn_graph *g, firn_val x, int64_t n, firn_val *parts);
 FIRN_API firn_val firn_pair_columns(struct firn_graph *g, firn_val a, firn_val b);
 
+/// One direction of an LSTM layer over `batch` sequences of T steps: h of every step, from h = c = 0.
+///   x [batch * T, 4 H]: what a step's gates get besides w h (the layer's input product and both biases), gates in the
+///   order i, f, g, o; w [4 H, H]. reverse: from the last step to the first. T is meant to be short (prompt encoders).
+FIRN_API firn_val firn_lstm(struct firn_graph *g, firn_val x, firn_val w, int64_t batch, bool reverse);
+
 /// Rotates pairs (i, i + D/2) of each head by the angle of the row's position.  Su et al. 2021, 3.4.2
 ///   x [M, H * D], D even; pos [M] i32; table [P, D] f32: row p holds cos (D/2) then sin (D/2) of position p.
 FIRN_API firn_val firn_rope(struct firn_graph *g, firn_val x, firn_val pos, firn_val table,

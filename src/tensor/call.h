@@ -38,6 +38,7 @@ struct firn_dispatch {
     int n_push;
     uint32_t spec[FIRN_MAX_SPEC]; /* specialisation constants, constant_id 0 .. n_spec - 1 */
     int n_spec;
+    int64_t turn; /* of a kernel with turns: which one this is; set before setup */
 };
 
 static inline void firn_push(struct firn_dispatch *d, uint64_t value)
@@ -71,6 +72,7 @@ struct firn_kernel {
                   struct firn_dispatch *dispatch);
     /* Bytes of device scratch that this kernel and its `then` share; NULL: none. */
     size_t (*scratch)(const struct firn_call *call, const struct firn_limits *limits);
+    int64_t (*turns)(const struct firn_call *call); /* dispatched so often, a barrier between; NULL: once */
     const struct firn_kernel *then; /* a second dispatch after a barrier, with the same bindings */
 };
 

@@ -94,6 +94,12 @@ static void tables_start_normal_and_networks_uniform(void **state)
     expect_moments(through, "prompt_encoder.transform.0.weight", in8 * of_uniform, in8 * 1.000001);
     expect_moments(through, "prompt_encoder.transform.0.bias", in8 * of_uniform, in8 * 1.000001);
     expect_moments(through, "prompt_encoder.transform.2.weight", in5 * of_uniform, in5 * 1.000001);
+    static const char lstm[] = "{\"type\":\"p_tuning\",\"num_virtual_tokens\":3,\"encoder\":\"lstm\",\"encoder_hidden_size\":5}";
+    expect_moments(lstm, "prompt_encoder.embedding.weight", 1, INFINITY);
+    expect_moments(lstm, "prompt_encoder.lstm_head.weight_ih_l0", in5 * of_uniform, in5 * 1.000001);
+    expect_moments(lstm, "prompt_encoder.lstm_head.weight_hh_l1_reverse", in5 * of_uniform, in5 * 1.000001);
+    expect_moments(lstm, "prompt_encoder.lstm_head.bias_hh_l0", in5 * of_uniform, in5 * 1.000001);
+    expect_moments(lstm, "prompt_encoder.mlp_head.0.weight", of_uniform / sqrt(10), 1.000001 / sqrt(10));
     struct tiny t;
     expect_ok(tiny_open(&t, "bert", FIRN_TASK_SEQ_CLS, "{\"type\":\"prefix_tuning\",\"num_virtual_tokens\":3,"
                                                        "\"init_weights\":\"zero\"}"), &t.err);
@@ -213,6 +219,9 @@ static void files_hold_the_table_that_a_network_makes(void **state)
     expect_round_trip("llama", FIRN_TASK_CAUSAL_LM, "{\"type\":\"prefix_tuning\",\"num_virtual_tokens\":2}");
     expect_round_trip("bert", FIRN_TASK_SEQ_CLS, PROMPT "}");
     expect_round_trip("llama", FIRN_TASK_CAUSAL_LM, PROMPT "}");
+    expect_round_trip("bert", FIRN_TASK_SEQ_CLS, "{\"type\":\"p_tuning\",\"num_virtual_tokens\":4,\"encoder_hidden_size\":3}");
+    expect_round_trip("llama", FIRN_TASK_CAUSAL_LM, "{\"type\":\"p_tuning\",\"num_virtual_tokens\":4,"
+                                                    "\"encoder_reparameterization_type\":\"LSTM\",\"encoder_num_layers\":3}");
     expect_round_trip("bert", FIRN_TASK_TOKEN_CLS, "{\"type\":\"p_tuning_v2\",\"num_virtual_tokens\":3}");
     expect_round_trip("bert", FIRN_TASK_SEQ_CLS, "{\"type\":\"prefix_tuning\",\"num_virtual_tokens\":3,"
                                                  "\"prefix_projection\":true,\"encoder_hidden_size\":5}");

@@ -144,11 +144,11 @@ static firn_status make_set(struct recorder *r, const struct bindings *b,
 
 /* Fills the dispatch; *is_empty when there is nothing to do. */
 static firn_status set_up(const struct recorder *r, const struct firn_step *step,
-                          const struct firn_kernel *kernel, struct firn_dispatch *dispatch,
+                          const struct firn_kernel *kernel, int64_t turn, struct firn_dispatch *dispatch,
                           bool *is_empty, struct firn_error *err)
 {
     const struct firn_limits *l = &r->d->base.limits;
-    *dispatch = (struct firn_dispatch){ .groups = { 1, 1, 1 } };
+    *dispatch = (struct firn_dispatch){ .groups = { 1, 1, 1 }, .turn = turn };
     kernel->setup(&step->call, l, dispatch);
     const uint32_t *g = dispatch->groups;
     *is_empty = g[0] == 0 || g[1] == 0 || g[2] == 0;
@@ -161,43 +161,52 @@ static firn_status set_up(const struct recorder *r, const struct firn_step *step
     return FIRN_OK;
 }
 
-static firn_status record_step(struct recorder *r, const struct firn_step *step,
-                               struct firn_error *err)
+/* One dispatch of a step; *set is made by the first. */
+static firn_status record_dispatch(struct recorder *r, const struct firn_step *step, const struct firn_kernel *k,
+                                   int64_t turn, const struct bindings *b, VkDescriptorSet *set, struct firn_error *err)
 {
     struct firn_vk *d = r->d;
     const VkCommandBuffer cmd = r->program->commands;
+    struct firn_dispatch dispatch;
+    struct firn_vk_pipeline pipeline;
+    bool is_empty;
+    firn_status s = set_up(r, step, k, turn, &dispatch, &is_empty, err);
+    if (s != FIRN_OK || is_empty)
+        return s;
+    s = firn_vk_pipeline_get(d, k, &dispatch, b->n, &pipeline, err);
+    if (s == FIRN_OK && *set == VK_NULL_HANDLE)
+        s = make_set(r, b, pipeline.set_layout, set, err);
+    if (s != FIRN_OK)
+        return s;
+    if (firn_vk_hazards_meet(&r->hazards, b->access, b->n))
+        barrier_between(r);
+    if (!firn_vk_hazards_add(&r->hazards, b->access, b->n))
+        return firn_fail(err, FIRN_ERR_MEMORY, .what = "no memory for the list of accesses");
+    if (pipeline.handle != r->bound)
+        d->vk.vkCmdBindPipeline(cmd, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline.handle);
+    r->bound = pipeline.handle;
+    d->vk.vkCmdBindDescriptorSets(cmd, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline.layout, 0, 1, set, 0, NULL);
+    if (dispatch.n_push > 0)
+        d->vk.vkCmdPushConstants(cmd, pipeline.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0,
+                                 (uint32_t) dispatch.n_push * 4, dispatch.push);
+    d->vk.vkCmdDispatch(cmd, dispatch.groups[0], dispatch.groups[1], dispatch.groups[2]);
+    d->stats.dispatches++;
+    return FIRN_OK;
+}
+
+static firn_status record_step(struct recorder *r, const struct firn_step *step,
+                               struct firn_error *err)
+{
     VkDescriptorSet set = VK_NULL_HANDLE;
     struct bindings b;
     if (step->kernel == NULL)
         return firn_fail(err, FIRN_ERR_UNSUPPORTED, .key = step->label,
-                         .what = FIRN_STR("no kernel for %s", d->base.id));
+                         .what = FIRN_STR("no kernel for %s", r->d->base.id));
     firn_status s = bind_all(r, step, &b, err);
     for (const struct firn_kernel *k = step->kernel; k != NULL && s == FIRN_OK; k = k->then) {
-        struct firn_dispatch dispatch;
-        struct firn_vk_pipeline pipeline;
-        bool is_empty;
-        s = set_up(r, step, k, &dispatch, &is_empty, err);
-        if (s != FIRN_OK || is_empty)
-            continue;
-        s = firn_vk_pipeline_get(d, k, &dispatch, b.n, &pipeline, err);
-        if (s == FIRN_OK && set == VK_NULL_HANDLE)
-            s = make_set(r, &b, pipeline.set_layout, &set, err);
-        if (s != FIRN_OK)
-            break;
-        if (firn_vk_hazards_meet(&r->hazards, b.access, b.n))
-            barrier_between(r);
-        if (!firn_vk_hazards_add(&r->hazards, b.access, b.n))
-            return firn_fail(err, FIRN_ERR_MEMORY, .what = "no memory for the list of accesses");
-        if (pipeline.handle != r->bound)
-            d->vk.vkCmdBindPipeline(cmd, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline.handle);
-        r->bound = pipeline.handle;
-        d->vk.vkCmdBindDescriptorSets(cmd, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline.layout, 0, 1,
-                                      &set, 0, NULL);
-        if (dispatch.n_push > 0)
-            d->vk.vkCmdPushConstants(cmd, pipeline.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0,
-                                     (uint32_t) dispatch.n_push * 4, dispatch.push);
-        d->vk.vkCmdDispatch(cmd, dispatch.groups[0], dispatch.groups[1], dispatch.groups[2]);
-        d->stats.dispatches++;
+        const int64_t turns = k->turns != NULL ? k->turns(&step->call) : 1;
+        for (int64_t turn = 0; turn < turns && s == FIRN_OK; turn++)
+            s = record_dispatch(r, step, k, turn, &b, &set, err);
     }
     return s;
 }
