@@ -52,6 +52,8 @@ firn_status firn_model_open(struct firn_model *m, const char *directory, struct 
         status = firn_weights_open(&m->weights, directory, err);
     if (status == FIRN_OK)
         status = firn_config_load(&m->config, &m->arch, path, err);
+    if (status == FIRN_OK && m->arch->ties != NULL)
+        m->config.tie_embeddings = m->arch->ties(m);
     free(path);
     if (status)
         firn_model_close(m);

@@ -174,6 +174,8 @@ struct firn_arch {
     bool pools_last;               /* classification reads the last token that is no padding, not the first */
     /* Defaults that depend on other keys; refuses what the architecture's code does not do. */
     firn_status (*finish)(struct firn_config *c, const char *path, struct firn_error *err);
+    /* Whether the output layer is the embedding, where the files say more than the configuration; NULL: that says it. */
+    bool (*ties)(const struct firn_model *m);
     firn_val (*body)(struct firn_build *b);          /* [B T, C]: embeddings and layers */
     /* What a task adds on top; NULL: this architecture does not do the task. */
     struct firn_head (*head[FIRN_TASK_COUNT])(struct firn_build *b, firn_val x);

@@ -197,6 +197,8 @@ static void extend_row(const struct firn_inputs *in, const struct firn_model *m,
 static int32_t picked_row(const struct firn_inputs *in, const struct firn_model *m, const struct firn_front *f,
                           bool pools, int64_t b)
 {
+    if (in->target > 0) /* a row of the decoder's, which has no virtual tokens */
+        return in->pick[b];
     const int64_t length = f->n_virtual + in->length, t = in->pick[b] - b * in->length;
     const bool is_peft = pools && f->is_peft && f->n_virtual > 0;
     const int64_t at = !is_peft ? f->n_virtual + t : m->arch->pools_last ? length - 1 : 0;

@@ -77,6 +77,14 @@ static firn_status finish(struct firn_config *c, const char *path, struct firn_e
     return read_feed_forward(c, path, err);
 }
 
+/* transformers 5 never scales mT5's outputs: the published files are untied, whatever they say. */
+static firn_status finish_mt5(struct firn_config *c, const char *path, struct firn_error *err)
+{
+    const firn_status status = finish(c, path, err);
+    c->scales_outputs = false;
+    return status;
+}
+
 /* Encoder or decoder while it is built. */
 struct stack {
     bool is_decoder;
@@ -191,18 +199,16 @@ static firn_val body(struct firn_build *b)
     return stack(b, &decoder, table, firn_input(b, "decoder_input_ids", firn_dims(p->batch * p->target)));
 }
 
-/* As transformers 5 loads it: an output layer that differs from the embedding is one of its own, whatever the
- * configuration says; without one the embedding serves. */
-static bool has_own_head(const struct firn_model *m)
+/* As transformers 5 loads it: without an output layer of its own the embedding serves; one that differs from the
+ * embedding is its own, whatever the configuration says. */
+static bool ties(const struct firn_model *m)
 {
-    if (m->weights.is_made)
-        return !m->config.tie_embeddings;
     const struct firn_tensor *head = firn_weights_find(&m->weights, "", "lm_head.weight", NULL);
     const struct firn_tensor *table = firn_weights_find(&m->weights, "", TABLE, NULL);
-    if (head == NULL || table == NULL || !m->config.tie_embeddings)
-        return head != NULL;
-    return head->dtype != table->dtype || !firn_shape_eq(&head->shape, &table->shape) ||
-           memcmp(head->data, table->data, (size_t) firn_shape_count(&head->shape) * firn_dtype_size(head->dtype)) != 0;
+    if (head == NULL || table == NULL)
+        return true;
+    return m->config.tie_embeddings && head->dtype == table->dtype && firn_shape_eq(&head->shape, &table->shape) &&
+           memcmp(head->data, table->data, (size_t) firn_shape_count(&head->shape) * firn_dtype_size(head->dtype)) == 0;
 }
 
 static struct firn_head lm_head(struct firn_build *b, firn_val x)
@@ -210,17 +216,17 @@ static struct firn_head lm_head(struct firn_build *b, firn_val x)
     const struct firn_config *c = &b->model->config;
     if (c->scales_outputs)
         x = firn_scale(b->g, x, (float) (1 / sqrt((double) c->width)));
-    return firn_output_layer(b, "lm_head", has_own_head(b->model) ? NULL : TABLE, x, c->vocabulary, NULL);
+    return firn_output_layer(b, "lm_head", c->tie_embeddings ? TABLE : NULL, x, c->vocabulary, NULL);
 }
 
 static const char *const targets[] = { "q", "v", NULL };
 
-#define RECORD(word, type, class)                                                                                      \
+#define RECORD(word, set, class)                                                                                       \
     {                                                                                                                  \
-        .name = word, .model_type = type, .prefix = "", .table = TABLE, .keys = keys, .only = only,                    \
-        .targets = targets, .finish = finish, .body = body, .head = { [FIRN_TASK_SEQ2SEQ_LM] = lm_head },              \
+        .name = word, .model_type = word, .prefix = "", .table = TABLE, .keys = keys, .only = only,                    \
+        .targets = targets, .finish = set, .ties = ties, .body = body, .head = { [FIRN_TASK_SEQ2SEQ_LM] = lm_head }, \
         .class_name = { [FIRN_TASK_SEQ2SEQ_LM] = class },                                                              \
     }
-const struct firn_arch firn_arch_t5 = RECORD("t5", "t5", "T5ForConditionalGeneration");
+const struct firn_arch firn_arch_t5 = RECORD("t5", finish, "T5ForConditionalGeneration");
 /* Xue et al. 2020: T5 v1.1 with another vocabulary */
-const struct firn_arch firn_arch_mt5 = RECORD("mt5", "mt5", "MT5ForConditionalGeneration");
+const struct firn_arch firn_arch_mt5 = RECORD("mt5", finish_mt5, "MT5ForConditionalGeneration");
