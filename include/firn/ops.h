@@ -114,6 +114,11 @@ struct firn_attention_params {
 /// kept for the backward pass, which recomputes; Dao et al. 2022). A row with no visible key gives zeros.
 FIRN_API firn_val firn_attention(struct firn_graph *g, firn_val q, firn_val k, firn_val v,
                                  const struct firn_attention_params *params);
+/// What a row with no visible key gets from PyTorch's eager attention: the mean of all values (its gradient goes to q and
+/// k as if the mask had changed nothing); zeros for other rows. To be added to the above; mask is needed, bias and
+/// dropout do not matter.
+FIRN_API firn_val firn_attention_blind(struct firn_graph *g, firn_val q, firn_val k, firn_val v,
+                                       const struct firn_attention_params *params);
 #define firn_attention_params(...) (&(const struct firn_attention_params){ __VA_ARGS__ })
 
 /// Zeroes with probability p and scales the rest by 1 / (1 - p); the mask is a function of (rng, stream, element).

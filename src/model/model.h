@@ -219,6 +219,7 @@ struct firn_build_params {
     float smoothing;
     bool wants_logits;             /* place them in the OUTPUT leaf "logits" */
     bool picked_logits;            /* language models: logits of the rows in `pick` only, [B, V] (generation) */
+    bool fills_blind;              /* a loss counts rows that see no key: they get what PyTorch's eager attention gives */
     bool is_bare;                  /* without the method's hooks: the base, with the head and biases that train */
     int64_t cache_length;          /* > 0: keys and values are kept for later, in so many rows a sequence */
     bool continues;                /* the tokens follow those in the cache; prompts and prefixes are in it too */

@@ -34,6 +34,21 @@ static char *model_path(const struct replay *r)
     return firn_path_join(r->c.directory, FIRN_STR("../../models/%s", name));
 }
 
+/* With padding on the left the last pad predicts the first token, and its loss was recorded. */
+static bool pads_left(const struct firn_case_file *c)
+{
+    const struct firn_tensor *mask = firn_safetensors_find(&c->batches, "attention_mask");
+    const int64_t length = mask != NULL && mask->shape.rank == 3 ? mask->shape.dim[2] : 0;
+    const int64_t rows = length > 0 && c->task == FIRN_TASK_CAUSAL_LM ? firn_shape_count(&mask->shape) / length : 0;
+    for (int64_t i = 0; i < rows; i++) {
+        double first;
+        firn_tensor_read_f64(mask, i * length, 1, &first);
+        if (first == 0)
+            return true;
+    }
+    return false;
+}
+
 /* adapter_init holds the settings too; cases without PEFT's files name their method only. */
 static firn_status open_session(struct replay *r, struct firn_error *err)
 {
@@ -49,7 +64,7 @@ static firn_status open_session(struct replay *r, struct firn_error *err)
         json_object_set_new(method, "peft_compatible", json_true());
     const struct firn_session_params params = {
         .model = model, .device = r->p->device, .task = c->task, .problem = c->problem, .n_labels = c->n_labels,
-        .smoothing = (float) c->smoothing, .accumulates = c->grad_accum > 1, .decays_all = c->decays_all,
+        .smoothing = (float) c->smoothing, .accumulates = c->grad_accum > 1, .fills_blind = pads_left(c), .decays_all = c->decays_all,
         .method = method, .method_file = config, .method_section = "", .log = r->p->log };
     if (status == FIRN_OK)
         status = firn_session_open(&r->s, &params, err);

@@ -151,7 +151,7 @@ firn_status firn_session_plan_pair(struct firn_session *s, enum firn_plan_kind k
     sp->build = (struct firn_build_params){
         .batch = batch, .length = length, .target = target, .task = s->params.task, .problem = s->params.problem,
         .n_labels = s->params.n_labels, .has_loss = kind == FIRN_PLAN_TRAIN || kind == FIRN_PLAN_EVAL,
-        .training = kind == FIRN_PLAN_TRAIN && s->params.training,
+        .training = kind == FIRN_PLAN_TRAIN && s->params.training, .fills_blind = s->params.fills_blind,
         .smoothing = kind == FIRN_PLAN_TRAIN ? s->params.smoothing : 0,
         .is_bare = kind == FIRN_PLAN_BARE,
         .wants_logits = kind == FIRN_PLAN_LOGITS || is_picked || kind == FIRN_PLAN_BARE ||

@@ -17,6 +17,7 @@ struct firn_session_params {
     int64_t n_labels;
     float smoothing;
     bool training;              /* dropouts */
+    bool fills_blind;           /* see firn_build_params */
     bool accumulates;           /* several micro-batches a step */
     bool decays_all;
     const json_t *method;       /* a recipe's or an adapter_config.json's settings; NULL: no adapter ... */

@@ -109,12 +109,13 @@ firn_val firn_self_attention(struct firn_build *b, firn_val q, firn_val k, firn_
     const int64_t n_keys = b->p->continues ? b->p->cache_length : b->n_prefix + b->n_virtual + b->p->length;
     const bool masks_window = slides && b->p->continues;
     const double drop = b->p->training ? c->attention_dropout : 0;
-    return firn_attention(b->g, q, k, v,
-                          firn_attention_params(.batch = (int) b->p->batch, .n_heads = (int) c->n_heads,
-                              .n_kv_heads = (int) c->n_kv_heads, .scale = attention_scale(b), .causal = causal,
-                              .window = slides && !masks_window ? (int) c->window : 0, .softcap = c->attention_softcap,
-                              .mask = firn_input(b, masks_window ? "window_mask" : "attention_mask",
-                                                 firn_dims(b->p->batch, n_keys)),
-                              .dropout = (float) drop, .rng = drop > 0 ? firn_rng(b) : (firn_val){ 0 },
-                              .stream = drop > 0 ? b->n_dropouts++ : 0));
+    const struct firn_attention_params p = {
+        .batch = (int) b->p->batch, .n_heads = (int) c->n_heads, .n_kv_heads = (int) c->n_kv_heads,
+        .scale = attention_scale(b), .causal = causal, .window = slides && !masks_window ? (int) c->window : 0,
+        .softcap = c->attention_softcap,
+        .mask = firn_input(b, masks_window ? "window_mask" : "attention_mask", firn_dims(b->p->batch, n_keys)),
+        .dropout = (float) drop, .rng = drop > 0 ? firn_rng(b) : (firn_val){ 0 },
+        .stream = drop > 0 ? b->n_dropouts++ : 0 };
+    const firn_val y = firn_attention(b->g, q, k, v, &p);
+    return b->p->fills_blind && b->p->has_loss && causal ? firn_add(b->g, y, firn_attention_blind(b->g, q, k, v, &p)) : y;
 }
