@@ -69,6 +69,11 @@ FIRN_API firn_val firn_rms_norm(struct firn_graph *g, firn_val x, firn_val w, fl
 /// Ids outside [0, V) read as zero rows and get no gradient.
 FIRN_API firn_val firn_embed(struct firn_graph *g, firn_val table, firn_val ids);
 
+/// One row of each of B entries of T rows: rows[b] in [b T, (b + 1) T) of x [B * T, C] -> [B, C]. What made x is done for
+/// these rows alone where that gives the same: back through operations that work row by row, and through attention that is
+/// not causal (its queries). Nodes that then serve nobody are dropped by the planner; dropouts on the way draw anew.
+FIRN_API firn_val firn_pick_rows(struct firn_graph *g, firn_val x, firn_val rows);
+
 /// Rows start .. start + count of x [M, C], without a copy. A Vulkan device binds parts, of a join too, only at
 /// multiples of its offset alignment: a part that starts at a multiple of 256 bytes works on all of them.
 FIRN_API firn_val firn_rows(struct firn_graph *g, firn_val x, int64_t start, int64_t count);

@@ -40,7 +40,7 @@ static firn_val logits_of(struct firn_build *b, const struct firn_head *head)
 {
     const bool picks = b->p->picked_logits && firn_is_value(head->h);
     const firn_val x = firn_is_value(head->logits) ? head->logits : head->h;
-    const firn_val rows = picks ? firn_embed(b->g, x, firn_input(b, "pick", firn_dims(b->p->batch))) : x;
+    const firn_val rows = picks ? firn_pick_rows(b->g, x, firn_input(b, "pick", firn_dims(b->p->batch))) : x;
     if (firn_is_value(head->logits))
         return rows;
     return cap(b, firn_matmul(b->g, rows, head->w, firn_matmul_params(.trans_b = true, .bias = head->bias)),

@@ -87,6 +87,7 @@ static const struct firn_op activate = {
     .math = "y = act(x)",
     .n_in = 1,
     .n_out = 1,
+    .by_rows = 1,
     .inplace = 1,
     .attrs_size = sizeof(enum firn_activation),
     .shape = firn_shape_same,

@@ -181,7 +181,7 @@ static double dkv_flops(const struct firn_call *call)
     return head_flops(call, 4);
 }
 
-static const struct firn_op attention = {
+const struct firn_op firn_op_attention = {
     .name = "attention",
     .math = "y = softmax(softcap(scale q k) + bias) v, lse = log sum exp",
     .n_in = FIRN_ATT_IN,
@@ -285,9 +285,9 @@ firn_val firn_attention(struct firn_graph *g, firn_val q, firn_val k, firn_val v
     attrs.dropout = p->dropout;
     attrs.stream = p->dropout > 0 ? p->stream : 0;
     const firn_val rng = p->dropout > 0 ? p->rng : (firn_val){ 0 };
-    return firn_emit1(g, &attention, (firn_val[]){ q, k, v, p->mask, p->bias, rng }, &attrs);
+    return firn_emit1(g, &firn_op_attention, (firn_val[]){ q, k, v, p->mask, p->bias, rng }, &attrs);
 }
 
-const struct firn_op *const firn_family_attention[] = { &attention,       &attention_stats,
+const struct firn_op *const firn_family_attention[] = { &firn_op_attention,       &attention_stats,
                                                         &attention_dq,    &attention_dkv,
                                                         &attention_dbias, NULL };

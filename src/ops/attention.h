@@ -47,6 +47,8 @@ enum {
 };
 enum { FIRN_ATT_MAX_HEAD = 256 };
 
+extern const struct firn_op firn_op_attention;
+
 struct firn_attention_sizes {
     int64_t b, h, hkv, tq, tk, d;
     int64_t group;  /* query heads that share a key head */

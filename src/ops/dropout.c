@@ -100,6 +100,7 @@ static const struct firn_op dropout = {
     .n_in = 2,
     .n_out = 1,
     .integer = 2,
+    .by_rows = 1,
     .inplace = 1,
     .attrs_size = sizeof(struct dropout_attrs),
     .shape = dropout_shape,

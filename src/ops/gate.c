@@ -82,6 +82,7 @@ static const struct firn_op gate = {
     .math = "y = act(a) b",
     .n_in = 2,
     .n_out = 1,
+    .by_rows = 3,
     .inplace = 3,
     .attrs_size = sizeof(enum firn_activation),
     .shape = firn_shape_same,

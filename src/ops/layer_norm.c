@@ -131,6 +131,7 @@ static const struct firn_op layer_norm = {
     .math = "y = (x - mean) / sqrt(var + eps) w + b",
     .n_in = 3,
     .n_out = 1,
+    .by_rows = 1,
     .inplace = 1,
     .attrs_size = sizeof(float),
     .shape = norm_shape,

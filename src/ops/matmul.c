@@ -230,6 +230,7 @@ const struct firn_op firn_op_matmul = {
     .n_in = 6,
     .n_out = 1,
     .optional = 0x3c,
+    .by_rows = 1u << FIRN_MATMUL_A | 1u << FIRN_MATMUL_RESIDUAL | 1u << FIRN_MATMUL_U,
     .inplace = 1u << FIRN_MATMUL_RESIDUAL,
     .attrs_size = sizeof(struct firn_matmul_attrs),
     .shape = matmul_shape,

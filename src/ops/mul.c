@@ -54,6 +54,7 @@ static const struct firn_op mul = {
     .math = "y = a * b",
     .n_in = 2,
     .n_out = 1,
+    .by_rows = 3,
     .inplace = 3,
     .shape = firn_shape_same,
     .ref = mul_ref,

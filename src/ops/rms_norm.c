@@ -123,6 +123,7 @@ static const struct firn_op rms_norm = {
     .math = "y = x / sqrt(mean(x^2) + eps) (w + w_offset)",
     .n_in = 2,
     .n_out = 1,
+    .by_rows = 1,
     .inplace = 1,
     .attrs_size = sizeof(struct rms_attrs),
     .shape = norm_shape,

@@ -103,7 +103,7 @@ static firn_val body(struct firn_build *b)
 static struct firn_head sequence_head(struct firn_build *b, firn_val x)
 {
     const struct firn_config *c = &b->model->config;
-    x = firn_embed(b->g, x, firn_input(b, "pick", firn_dims(b->p->batch)));
+    x = firn_pick_rows(b->g, x, firn_input(b, "pick", firn_dims(b->p->batch)));
     return (struct firn_head){ .logits = firn_linear(b, "score", x, c->width, b->p->n_labels, false) };
 }
 

@@ -28,7 +28,7 @@ static struct firn_head sequence_head(struct firn_build *b, firn_val x)
 {
     const struct firn_config *c = &b->model->config;
     firn_push_scope(b, "classifier");
-    x = firn_embed(b->g, x, firn_input(b, "pick", firn_dims(b->p->batch)));
+    x = firn_pick_rows(b->g, x, firn_input(b, "pick", firn_dims(b->p->batch)));
     x = firn_drop(b, x, c->classifier_dropout);
     x = firn_activate(b->g, FIRN_TANH, firn_linear(b, "dense", x, c->width, c->width, true));
     x = firn_drop(b, x, c->classifier_dropout);

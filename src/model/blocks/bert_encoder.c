@@ -100,7 +100,7 @@ firn_val firn_bert_pooler(struct firn_build *b, const char *prefix, firn_val x)
     if (has_prefix(b))
         firn_push_scope(b, prefix);
     firn_push_scope(b, "pooler");
-    firn_val first = firn_embed(b->g, x, firn_input(b, "pick", firn_dims(b->p->batch)));
+    firn_val first = firn_pick_rows(b->g, x, firn_input(b, "pick", firn_dims(b->p->batch)));
     first = firn_activate(b->g, FIRN_TANH, firn_linear(b, "dense", first, width, width, true));
     firn_pop_scope(b);
     if (has_prefix(b))
