@@ -182,6 +182,10 @@ firn_status firn_model_collect(struct firn_model *m, struct firn_adapter *adapte
         *counts = b.counts;
     adapter->n_virtual = b.n_virtual;
     adapter->n_prefix = b.n_prefix;
+    for (size_t i = 0; i < adapter->params.count && adapter->method != NULL && adapter->method->rate != NULL; i++) {
+        struct firn_param *q = &adapter->params.list[i];
+        q->rate = adapter->method->rate(adapter->settings, q, &q->is_peak);
+    }
     if (status == FIRN_OK)
         firn_params_finish(&adapter->params);
     firn_graph_destroy(&g);

@@ -131,6 +131,8 @@ struct firn_method {
     /* The same, of the trained tensors. */
     firn_status (*check_params)(const void *settings, const struct firn_model *m, const struct firn_param_set *params,
                                 const char *file, struct firn_error *err);
+    /* The rate of a trained tensor, as struct firn_param's. NULL: all learn at the run's. */
+    double (*rate)(const void *settings, const struct firn_param *p, bool *is_peak);
     /* Adds what adapter_config.json holds besides the common keys. */
     void (*describe)(const void *settings, const struct firn_param_set *params, json_t *config);
 };

@@ -6,6 +6,7 @@
 #include "base/rng.h"
 #include "base/str.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,7 +53,7 @@ struct firn_param *firn_params_add(struct firn_param_set *set, const char *name,
     p = &list[set->count];
     *p = (struct firn_param){ .name = firn_strdup(name), .base = firn_strdup(base), .shape = shape,
                               .decays = set->decays_all || !is_bias_or_norm(name), .init = init,
-                              .scale = scale };
+                              .scale = scale, .rate = 1 };
     if (p->name == NULL || (base != NULL && p->base == NULL)) {
         free(p->name);
         free(p->base);
@@ -62,15 +63,42 @@ struct firn_param *firn_params_add(struct firn_param_set *set, const char *name,
     return p;
 }
 
+static bool is_of(const struct firn_param_group *g, const struct firn_param *p)
+{
+    return g->decays == p->decays && g->is_peak == p->is_peak && !(g->rate < p->rate) && !(g->rate > p->rate);
+}
+
+static struct firn_param_group *group_of(struct firn_param_set *set, const struct firn_param *p)
+{
+    for (int i = 0; i < set->n_groups; i++)
+        if (is_of(&set->groups[i], p))
+            return &set->groups[i];
+    assert(set->n_groups < FIRN_MAX_GROUPS);
+    struct firn_param_group *g = &set->groups[set->n_groups++];
+    *g = (struct firn_param_group){ .decays = p->decays, .is_peak = p->is_peak, .rate = p->rate };
+    return g;
+}
+
 void firn_params_finish(struct firn_param_set *set)
 {
     set->flat = 0;
+    set->n_groups = 0;
     for (int decays = 1; decays >= 0; decays--) {
-        for (size_t i = 0; i < set->count; i++) {
-            if (set->list[i].decays != (decays != 0))
+        for (size_t i = 0; i < set->count; i++)
+            if (set->list[i].decays == (decays != 0))
+                group_of(set, &set->list[i]);
+        for (int k = 0; k < set->n_groups; k++) {
+            struct firn_param_group *g = &set->groups[k];
+            if (g->decays != (decays != 0))
                 continue;
-            set->list[i].offset = set->flat;
-            set->flat += (firn_shape_count(&set->list[i].shape) + ALIGN - 1) / ALIGN * ALIGN;
+            g->from = set->flat;
+            for (size_t i = 0; i < set->count; i++) {
+                if (!is_of(g, &set->list[i]))
+                    continue;
+                set->list[i].offset = set->flat;
+                set->flat += (firn_shape_count(&set->list[i].shape) + ALIGN - 1) / ALIGN * ALIGN;
+            }
+            g->count = set->flat - g->from;
         }
         if (decays)
             set->flat_decay = set->flat;

@@ -26,12 +26,24 @@ struct firn_param {
     bool is_transposed;   /* a matrix that files hold with its axes swapped; `shape` is that of the flat run */
     enum firn_init init;
     double scale;
+    double rate;          /* of learning: times the run's; 1 but with LoRA+ */
+    bool is_peak;         /* `rate` is a rate itself, at the schedule's peak */
 };
+
+/* A stretch of the run whose parameters step alike. */
+struct firn_param_group {
+    int64_t from, count;
+    bool decays, is_peak;
+    double rate;
+};
+enum { FIRN_MAX_GROUPS = 8 };
 
 struct firn_param_set {
     struct firn_param *list;
     size_t count;
     int64_t flat, flat_decay; /* elements of the run, and of its part with decay; 0 until finished */
+    struct firn_param_group groups[FIRN_MAX_GROUPS];
+    int n_groups;
     bool is_finished;
     bool decays_all;          /* else biases and norm weights have no decay */
 };
@@ -40,7 +52,7 @@ struct firn_param *firn_params_find(const struct firn_param_set *set, const char
 /* Adds (once); NULL without memory. */
 struct firn_param *firn_params_add(struct firn_param_set *set, const char *name, const char *base,
                                    struct firn_shape shape, enum firn_init init, double scale);
-/* Fixes the places: each starts at a multiple of 64 elements, so that any device can bind it. */
+/* Fixes the places, those with decay first, then by rate: each starts at a multiple of 64 elements, so that any device can bind it. */
 void firn_params_finish(struct firn_param_set *set);
 void firn_params_free(struct firn_param_set *set);
 int64_t firn_params_count(const struct firn_param_set *set); /* elements of all, without padding */

@@ -167,7 +167,7 @@ static firn_status dump_gradients(struct replay *r, struct firn_error *err)
 static firn_status train_step(struct replay *r, int64_t step, double *loss, double *norm, struct firn_error *err)
 {
     const struct firn_case_file *c = &r->c;
-    const struct firn_rates rates = { .lr = firn_schedule_rate(&c->schedule, step), .beta1 = c->beta1,
+    const struct firn_rates rates = { .lr = firn_schedule_rate(&c->schedule, step), .peak = c->schedule.peak, .beta1 = c->beta1,
                                       .beta2 = c->beta2, .eps = c->eps, .decay = c->weight_decay,
                                       .max_norm = c->max_grad_norm, .t = step + 1 };
     struct firn_inputs *in = calloc((size_t) c->grad_accum, sizeof *in);

@@ -223,9 +223,16 @@ static firn_status write_rates(struct firn_session *s, const struct firn_rates *
     float rates[8] = { (float) r->lr, (float) r->beta1, (float) r->beta2, (float) r->eps, (float) r->decay,
                        (float) (1 - pow(r->beta1, (double) r->t)), (float) (1 - pow(r->beta2, (double) r->t)),
                        (float) r->max_norm };
-    const firn_status status = write_if(s, "rates.decay", rates, sizeof rates, err);
-    rates[4] = 0;
-    return status ? status : write_if(s, "rates.plain", rates, sizeof rates, err);
+    const struct firn_param_set *set = &s->adapter.params;
+    firn_status status = FIRN_OK;
+    for (int i = 0; i < set->n_groups && status == FIRN_OK; i++) {
+        const struct firn_param_group *g = &set->groups[i];
+        const double of_peak = r->peak > 0 ? r->lr / r->peak : 0;
+        rates[0] = (float) (g->is_peak ? g->rate * of_peak : g->rate * r->lr);
+        rates[4] = (float) (g->decays ? r->decay : 0);
+        status = write_if(s, FIRN_STR("rates.%d", i), rates, sizeof rates, err);
+    }
+    return status;
 }
 
 firn_status firn_session_micro(struct firn_session *s, const struct firn_micro *micro, double *loss, double *norm,

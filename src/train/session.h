@@ -73,7 +73,7 @@ firn_status firn_session_pull(struct firn_session *s, const char *name, float *f
 
 /* One optimizer step's rates, for the parameters with decay and for those without. */
 struct firn_rates {
-    double lr, beta1, beta2, eps, decay, max_norm;
+    double lr, peak, beta1, beta2, eps, decay, max_norm; /* peak: of the schedule that lr follows */
     int64_t t; /* 1 for the first step */
 };
 

@@ -35,16 +35,14 @@ static void update(struct firn_build *b, firn_val grads, const struct firn_param
     firn_graph_set_phase(b->g, FIRN_PHASE_UPDATE);
     const firn_val norm = firn_norm2(b->g, grads);
     firn_graph_place(b->g, norm, firn_graph_leaf(b->g, FIRN_LEAF_OUTPUT, "grad_norm", FIRN_F32, firn_dims(1)));
-    for (int group = 0; group < 2; group++) {
-        const int64_t from = group == 0 ? 0 : set->flat_decay;
-        const int64_t n = group == 0 ? set->flat_decay : set->flat - set->flat_decay;
+    for (int group = 0; group < set->n_groups; group++) {
+        const struct firn_param_group *of = &set->groups[group];
         firn_val part[4];
-        if (n == 0)
+        if (of->count == 0)
             continue;
         for (int i = 0; i < 4; i++)
-            part[i] = firn_graph_view(b->g, whole[i], names[i], from, firn_dims(n));
-        const firn_val rates = firn_graph_leaf(b->g, FIRN_LEAF_INPUT, group == 0 ? "rates.decay" : "rates.plain",
-                                               FIRN_F32, firn_dims(8));
+            part[i] = firn_graph_view(b->g, whole[i], names[i], of->from, firn_dims(of->count));
+        const firn_val rates = firn_graph_leaf(b->g, FIRN_LEAF_INPUT, FIRN_STR("rates.%d", group), FIRN_F32, firn_dims(8));
         firn_adamw(b->g, part[0], part[1], part[2], part[3], rates, norm);
     }
 }

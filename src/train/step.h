@@ -5,7 +5,7 @@
 
 #include "model/model.h"
 
-/* Leaves made here: grads, moment1, moment2 [flat]; rates.decay, rates.plain [8]; keep [1] (with accumulates);
+/* Leaves made here: grads, moment1, moment2 [flat]; rates.0, ... [8], one for each group of parameters; keep [1] (with accumulates);
  * grad_norm [1]. */
 firn_status firn_step_build(struct firn_build *b, bool accumulates, struct firn_error *err);
 

@@ -87,7 +87,7 @@ static firn_status train_step(struct firn_run *r, int64_t step, double *loss, do
                               struct firn_error *err)
 {
     const struct firn_recipe_train *t = &r->recipe->train;
-    const struct firn_rates rates = { .lr = firn_schedule_rate(&r->schedule, step), .beta1 = t->adam_beta1,
+    const struct firn_rates rates = { .lr = firn_schedule_rate(&r->schedule, step), .peak = r->schedule.peak, .beta1 = t->adam_beta1,
                                       .beta2 = t->adam_beta2, .eps = t->adam_epsilon, .decay = t->weight_decay,
                                       .max_norm = t->max_grad_norm, .t = step + 1 };
     struct step_inputs s;

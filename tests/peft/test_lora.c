@@ -208,6 +208,36 @@ static void starts_that_cannot_be_are_refused(void **state)
     }
 }
 
+static void the_second_factor_and_vectors_learn_faster_with_lora_plus(void **state)
+{
+    (void) state;
+    struct tiny t;
+    expect_ok(tiny_open(&t, "bert", FIRN_TASK_SEQ_CLS,
+                        "{\"type\":\"lora\",\"loraplus_lr_ratio\":16,\"loraplus_lr_embedding\":0.002,"
+                        "\"target_modules\":[\"query\",\"word_embeddings\"]}"), &t.err);
+    const struct firn_param_set *set = &t.adapter.params;
+    int64_t all = 0;
+    for (size_t i = 0; i < set->count; i++) {
+        const struct firn_param *p = &set->list[i];
+        const bool is_table = strstr(p->name, "lora_embedding") != NULL;
+        const bool is_fast = strstr(p->name, "lora_B") != NULL || strstr(p->name, "classifier.bias") != NULL;
+        assert_true(p->is_peak == is_table);
+        assert_true(fabs(p->rate - (is_table ? 0.002 : is_fast ? 16 : 1)) < 1e-12);
+        for (int k = 0; k < set->n_groups; k++) {
+            const struct firn_param_group *g = &set->groups[k];
+            const bool is_in = p->offset >= g->from && p->offset < g->from + g->count;
+            assert_true(!is_in || (fabs(g->rate - p->rate) < 1e-12 && g->is_peak == p->is_peak && g->decays == p->decays));
+        }
+    }
+    for (int k = 0; k < set->n_groups; k++)
+        all += set->groups[k].count;
+    assert_int_equal(all, set->flat);
+    tiny_close(&t);
+    expect_ok(tiny_open(&t, "bert", FIRN_TASK_SEQ_CLS, "{\"type\":\"lora\"}"), &t.err);
+    assert_int_equal(t.adapter.params.n_groups, 1);
+    tiny_close(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +246,7 @@ int main(void)
         cmocka_unit_test(factors_out_of_the_weight_change_nothing_at_the_start),
         cmocka_unit_test(factors_out_of_the_weight_are_saved_as_a_plain_adapter),
         cmocka_unit_test(starts_that_cannot_be_are_refused),
+        cmocka_unit_test(the_second_factor_and_vectors_learn_faster_with_lora_plus),
     };
     return cmocka_run_group_tests(tests, make, drop);
 }

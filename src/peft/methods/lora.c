@@ -14,7 +14,7 @@
 
 struct lora {
     int64_t r;
-    double alpha, dropout;
+    double alpha, dropout, ratio, embedding_rate;
     bool use_rslora, use_dora, lora_bias;
     json_t *init_lora_weights, *rank_pattern, *alpha_pattern;
     struct firn_wrap wrap;
@@ -50,6 +50,10 @@ static const struct firn_option keys[] = {
       .help = "other ranks, by end of path or expression" },
     { "alpha_pattern",       .type = FIRN_OPTION_TREE, .offset = AT(alpha_pattern),
       .help = "other alphas, by end of path or expression" },
+    { "loraplus_lr_ratio",   .type = FIRN_OPTION_REAL, .offset = AT(ratio), .fallback = "0", .max = 1e6,
+      .help = "LoRA+: the second factor and vectors learn so many times faster; 0: not" },
+    { "loraplus_lr_embedding", .type = FIRN_OPTION_REAL, .offset = AT(embedding_rate), .fallback = "1e-6", .max = 1e6,
+      .help = "LoRA+: learning rate of embeddings' factors" },
     { NULL }
 };
 // clang-format on
@@ -410,6 +414,15 @@ static firn_status read(const struct firn_adapter *a, struct firn_model *m, cons
     return status;
 }
 
+/* LoRA+ (Hayou et al. 2024) in PEFT's groups: factors of embeddings, second factors and vectors, and the rest. */
+static double rate(const void *settings, const struct firn_param *p, bool *is_peak)
+{
+    const struct lora *l = settings;
+    *is_peak = l->ratio > 0 && strstr(p->name, ".lora_embedding_") != NULL;
+    const bool is_fast = strstr(p->name, "lora_B") != NULL || p->shape.rank == 1;
+    return *is_peak ? l->embedding_rate : l->ratio > 0 && is_fast ? l->ratio : 1;
+}
+
 static firn_status check(const void *settings, const char *file, struct firn_error *err)
 {
     return firn_wrap_check(&((const struct lora *) settings)->wrap, file, err);
@@ -453,6 +466,7 @@ const struct firn_method firn_method_lora = {
     .anchors = anchors,
     .store = store,
     .read = read,
+    .rate = rate,
     .merge = merge,
     .check = check,
     .describe = describe,
