@@ -17,6 +17,9 @@ layout(binding = 1) readonly buffer B2 { vec2 b2[]; };
 layout(binding = 1) readonly buffer B4 { vec4 b4[]; };
 vec2 b2_at(uint i) { return b2[i]; }
 vec4 b4_at(uint i) { return b4[i]; }
+#elif B_TYPE >= 3
+vec2 b2_at(uint i) { return b_at2(2u * i); }
+vec4 b4_at(uint i) { return b_at4(4u * i); }
 #else
 layout(binding = 1) readonly buffer B4 { uvec2 b4[]; };
 #if B_TYPE == 1

@@ -24,7 +24,7 @@ struct firn_matmul_params {
     bool trans_v;
 };
 /// y [M, N] = alpha a b + u v + bias + residual.
-/// a, y, u, bias, residual f32; b may be f32, f16 or bf16 (read as stored, accumulated in f32).
+/// a, y, u, bias, residual f32; b may be f32, f16, bf16 or quantised (decoded as it is read, accumulated in f32).
 FIRN_API firn_val firn_matmul(struct firn_graph *g, firn_val a, firn_val b,
                               const struct firn_matmul_params *params);
 #define firn_matmul_params(...) (&(const struct firn_matmul_params){ __VA_ARGS__ })

@@ -26,6 +26,9 @@ enum firn_dtype {
     FIRN_I8,
     FIRN_U8,
     FIRN_BOOL,
+    FIRN_NF4,        // 4 bits: codes in blocks of 64, then their scales; read as floats, written whole
+    FIRN_NF4_DOUBLE, // the same with 8-bit scales
+    FIRN_INT8_ROWS,  // 8 bits, a scale for each row
     FIRN_DTYPE_COUNT
 };
 
@@ -51,9 +54,12 @@ struct firn_tensor {
 #define FIRN_DIMS(...)                                                                            \
     { (int) (sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)), { __VA_ARGS__ } }
 
-FIRN_API size_t firn_dtype_size(enum firn_dtype dtype);    // bytes; 0 for FIRN_NONE
+FIRN_API size_t firn_dtype_size(enum firn_dtype dtype);    // bytes; 0 for FIRN_NONE and for quantised types
 FIRN_API const char *firn_dtype_name(enum firn_dtype dtype); // "f32"
 FIRN_API bool firn_dtype_is_float(enum firn_dtype dtype);
+
+/// Bytes of a whole tensor, of quantised types too.
+FIRN_API size_t firn_tensor_bytes(enum firn_dtype dtype, const struct firn_shape *shape);
 
 FIRN_API int64_t firn_shape_count(const struct firn_shape *shape); // number of elements
 FIRN_API bool firn_shape_eq(const struct firn_shape *a, const struct firn_shape *b);

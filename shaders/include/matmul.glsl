@@ -1,12 +1,17 @@
 // What the product shaders share: bindings, sizes, element access, and what is added to a result.
-// a [m, k] (TRANS_A: [k, m]); b [k, n] (TRANS_B: [n, k]); B_TYPE 0 f32, 1 f16, 2 bf16, two to a word
+// a [m, k] (TRANS_A: [k, m]); b [k, n] (TRANS_B: [n, k]); B_TYPE 0 f32, 1 f16, 2 bf16, two to a word; 3 nf4, 4 nf4 with
+// 8-bit scales, 5 int8 with a scale a row (src/tensor/quant.h)
 layout(constant_id = 0) const bool HAS_BIAS = false;
 layout(constant_id = 1) const bool HAS_RESIDUAL = false;
 layout(constant_id = 2) const uint MORE = 0; // columns of K in u v: 0 none, 1 v [r, n], 2 v [n, r]
+layout(push_constant) uniform Push { uint m; uint n; uint k; uint r; float alpha; };
 layout(binding = 0) readonly buffer A { float a[]; };
 #if B_TYPE == 0
 layout(binding = 1) readonly buffer B { float b[]; };
 float b_at(uint i) { return b[i]; }
+#elif B_TYPE >= 3
+layout(binding = 1) readonly buffer B { uint b[]; };
+#include "dequant.glsl"
 #else
 layout(binding = 1) readonly buffer B { uint b[]; };
 float b_at(uint i)
@@ -25,7 +30,6 @@ layout(binding = 3) readonly buffer Residual { float residual[]; };
 layout(binding = 4) readonly buffer U { float u[]; };
 layout(binding = 5) readonly buffer V { float v[]; };
 layout(binding = 6) buffer Y { float y[]; };
-layout(push_constant) uniform Push { uint m; uint n; uint k; uint r; float alpha; };
 
 #if TRANS_A == 0
 #define A_AT(row, i) a[(row) * k + (i)]

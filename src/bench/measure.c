@@ -64,7 +64,7 @@ double firn_bench_bytes(const struct firn_call *call)
     for (int i = 0; i < FIRN_MAX_IN + FIRN_MAX_OUT; i++) {
         const struct firn_tensor *t = i < FIRN_MAX_IN ? &call->in[i] : &call->out[i - FIRN_MAX_IN];
         if (firn_has(t))
-            bytes += (double) firn_shape_count(&t->shape) * (double) firn_dtype_size(t->dtype);
+            bytes += (double) firn_tensor_bytes(t->dtype, &t->shape);
     }
     return bytes;
 }

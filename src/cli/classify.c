@@ -122,6 +122,7 @@ static firn_status classify(const struct flags *f, const char *model, struct fir
     struct answers a = { .task = &task, .classes = firn_task_n_labels(&task) };
     const struct firn_session_params params = { .model = model, .device = f->device, .task = task.task,
                                                 .problem = task.problem, .n_labels = a.classes, .adapter = f->adapter,
+                                                .quantised = task.quantised,
                                                 .log = firn_stderr_log };
     if (status == FIRN_OK)
         status = firn_session_open(&session, &params, err);

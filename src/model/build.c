@@ -2,6 +2,7 @@
 /* The sites through which blocks reach weights: the scope path is the tensor's name in the file, the module that a
  * method targets, and the place in error messages. */
 #include "model/model.h"
+#include "tensor/quant.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -164,6 +165,17 @@ static firn_val frozen(struct firn_build *b, const char *path, struct firn_shape
     return firn_graph_leaf(b->g, FIRN_LEAF_WEIGHT, path, shape.rank > 1 ? matrices : FIRN_F32, shape);
 }
 
+/* Quantised as [out, in] however files hold it; other modules of the path are as they are stored. */
+static firn_val quantised(struct firn_build *b, const char *path, struct firn_shape shape, bool is_conv1d)
+{
+    const firn_val plain = stored(b, path, shape) != NULL ? (firn_val){ 0 } : frozen(b, path, shape);
+    if (firn_graph_error(b->g) != NULL)
+        return plain;
+    b->counts.quantised += firn_shape_count(&shape);
+    return firn_graph_leaf(b->g, FIRN_LEAF_WEIGHT, path, b->model->quantised,
+                           is_conv1d ? firn_dims(shape.dim[1], shape.dim[0]) : shape);
+}
+
 /* The tensor s->path "." part, trained or frozen. `from` (NULL: itself) is the path of its first values in the files. */
 static firn_val tensor_of(struct firn_build *b, const struct firn_site *s, const char *part, struct firn_shape shape,
                           const char *from)
@@ -178,7 +190,7 @@ static firn_val tensor_of(struct firn_build *b, const struct firn_site *s, const
     const bool asks = method != NULL && method->trains != NULL;
     const char *name = asks ? method->trains(settings, s, part, text, sizeof text) : NULL;
     if (name == NULL)
-        return frozen(b, from, shape);
+        return s->is_quantised && shape.rank == 2 ? quantised(b, from, shape, s->is_conv1d) : frozen(b, from, shape);
     const bool is_copy = method->copies != NULL && method->copies(settings, s);
     const bool is_in_file = stored(b, from, shape) != NULL;
     if (!is_in_file && !firn_is_head(path)) /* only heads may be new */
@@ -252,6 +264,7 @@ static firn_val linear(struct firn_build *b, struct firn_site *s, firn_val x, bo
     const struct firn_method *method = b->adapter->method;
     note_first(b, s);
     s->is_conv1d = firn_arch_is_conv1d(b->model->arch, s->path);
+    s->is_quantised = b->model->quantised != FIRN_NONE && b->layer >= 0 && !s->is_output;
     s->weight = tensor_of(b, s, "weight",
                           s->is_conv1d ? firn_dims(s->n_in, s->n_out) : firn_dims(s->n_out, s->n_in), from);
     if (has_bias)
@@ -259,7 +272,8 @@ static firn_val linear(struct firn_build *b, struct firn_site *s, firn_val x, bo
     const bool wrapped = is_target(b, s);
     if (wrapped && method->linear_input != NULL)
         x = method->linear_input(b->adapter->settings, b, s, x);
-    const firn_val y = firn_matmul(b->g, x, s->weight, firn_matmul_params(.trans_b = !s->is_conv1d, .bias = s->bias));
+    const bool is_transposed = !s->is_conv1d || firn_dtype_is_quantised(firn_val_dtype(b->g, s->weight));
+    const firn_val y = firn_matmul(b->g, x, s->weight, firn_matmul_params(.trans_b = is_transposed, .bias = s->bias));
     return wrapped && method->linear != NULL ? method->linear(b->adapter->settings, b, s, x, y) : y;
 }
 

@@ -5,6 +5,7 @@
 #include "model/squares.h"
 
 #include "base/file.h"
+#include "tensor/quant.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -178,6 +179,10 @@ firn_status firn_model_collect(struct firn_model *m, struct firn_adapter *adapte
         status = check_matches(m, adapter, err);
     if (status == FIRN_OK && adapter->method != NULL && adapter->method->check_params != NULL)
         status = adapter->method->check_params(adapter->settings, m, &adapter->params, adapter->file, err);
+    if (status == FIRN_OK && m->quantised != FIRN_NONE && b.counts.quantised == 0)
+        status = firn_fail(err, FIRN_ERR_USAGE, .file = m->directory, .key = "quantization",
+                           .expected = "frozen linear layers; train with an adapter, or leave quantization out",
+                           .got = "none: all of them train");
     if (status == FIRN_OK && counts != NULL)
         *counts = b.counts;
     adapter->n_virtual = b.n_virtual;
@@ -268,6 +273,39 @@ static firn_status make_copy(struct firn_model *m, const struct firn_value *leaf
     return FIRN_OK;
 }
 
+/* Codes that stay as long as the model. */
+static firn_status make_codes(struct firn_model *m, const struct firn_value *leaf, const struct firn_tensor *t,
+                              const void **data, struct firn_error *err)
+{
+    void *codes = NULL;
+    *data = firn_weights_copy(&m->weights, leaf->name);
+    if (*data != NULL)
+        return FIRN_OK;
+    firn_status status = firn_quantise_leaf(leaf, t, &codes, err);
+    if (status == FIRN_OK && firn_weights_keep(&m->weights, leaf->name, codes) != FIRN_OK)
+        status = firn_fail(err, FIRN_ERR_MEMORY, .key = leaf->name, .what = "out of memory for it");
+    if (status)
+        free(codes);
+    else
+        *data = codes;
+    return status;
+}
+
+/* Codes for the device: made, written, freed, one matrix at a time. */
+static firn_status stream_codes(struct firn_store *store, const struct firn_value *leaf, const struct firn_tensor *t,
+                                struct firn_error *err)
+{
+    const size_t size = firn_tensor_bytes(leaf->dtype, &leaf->shape);
+    void *codes = NULL;
+    firn_status status = firn_quantise_leaf(leaf, t, &codes, err);
+    if (status == FIRN_OK)
+        status = firn_store_add(store, FIRN_LEAF_WEIGHT, leaf->name, size, NULL, err);
+    if (status == FIRN_OK)
+        status = firn_store_write(store, leaf->name, 0, codes, size, err);
+    free(codes);
+    return status;
+}
+
 /* Tables that no file holds. */
 static bool is_made_leaf(const struct firn_value *leaf)
 {
@@ -289,6 +327,8 @@ firn_status firn_model_leaf(struct firn_model *m, const struct firn_value *leaf,
     const firn_status status = t != NULL ? firn_weights_fill(&m->weights, t, err) : FIRN_OK;
     if (status)
         return status;
+    if (firn_dtype_is_quantised(leaf->dtype))
+        return make_codes(m, leaf, t, data, err);
     if (t == NULL || t->dtype != leaf->dtype)
         return make_copy(m, leaf, t, data, err);
     *data = t->data;
@@ -299,7 +339,7 @@ firn_status firn_model_leaf(struct firn_model *m, const struct firn_value *leaf,
 static firn_status load_leaf(struct firn_model *m, const struct firn_value *v, struct firn_store *store,
                              struct firn_error *err)
 {
-    const size_t size = (size_t) firn_shape_count(&v->shape) * firn_dtype_size(v->dtype);
+    const size_t size = firn_tensor_bytes(v->dtype, &v->shape);
     const struct firn_tensor *t =
         is_made_leaf(v) ? NULL : firn_weights_find(&m->weights, m->arch->prefix, v->name, NULL);
     const bool is_host = firn_store_device(store)->is_host;
@@ -307,7 +347,9 @@ static firn_status load_leaf(struct firn_model *m, const struct firn_value *v, s
     const void *data = NULL;
     firn_status status = converts ? firn_weights_fill(&m->weights, t, err) : firn_model_leaf(m, v, &data, err);
     if (status == FIRN_OK)
-        status = converts ? stream(store, v, t, err) : firn_store_add(store, FIRN_LEAF_WEIGHT, v->name, size, data, err);
+        status = firn_dtype_is_quantised(v->dtype) ? stream_codes(store, v, t, err)
+                 : converts                        ? stream(store, v, t, err)
+                                                   : firn_store_add(store, FIRN_LEAF_WEIGHT, v->name, size, data, err);
     if (status == FIRN_OK && t != NULL && (converts || !is_host))
         firn_weights_drop(&m->weights, t);
     return status;

@@ -39,6 +39,7 @@ struct firn_site {
     const char *path; /* HF module path in the task's class: "bert.encoder.layer.0.attention.self.query" */
     int64_t n_in, n_out;     /* embeddings: rows, width */
     bool is_output;          /* the language model's output layer */
+    bool is_quantised;       /* `weight`, if it is frozen, is [n_out, n_in] in the model's quantised type */
     bool is_conv1d;          /* linear layers: `weight` is [n_in, n_out], as GPT-2's files hold it */
     enum firn_task task;
     firn_val weight, bias;   /* linear layers and embeddings: as the block uses them */
@@ -190,6 +191,7 @@ struct firn_model {
     const struct firn_arch *arch;
     struct firn_weights weights;
     enum firn_dtype base_dtype; /* of frozen matrices, set before the first graph; FIRN_NONE: as stored */
+    enum firn_dtype quantised; /* of frozen linear layers inside the layers; FIRN_NONE: as stored */
 };
 
 extern const struct firn_arch *const firn_archs[]; /* NULL at the end */
@@ -209,6 +211,14 @@ firn_status firn_model_open(struct firn_model *m, const char *directory, struct 
 firn_status firn_model_open_config(struct firn_model *m, const char *path, enum firn_dtype matrices,
                                    struct firn_error *err);
 void firn_model_close(struct firn_model *m);
+
+/* What a recipe's `quantization:` asks for: nf4, nf4_double, int8, none, or the keys of transformers' BitsAndBytesConfig. */
+firn_status firn_quantisation_read(const json_t *value, const char *file, const char *key, enum firn_dtype *out,
+                                   struct firn_error *err);
+const char *firn_quantisation_word(enum firn_dtype dtype);
+/* malloc'd bytes of a quantised leaf, one matrix at a time. */
+firn_status firn_quantise_leaf(const struct firn_value *leaf, const struct firn_tensor *from, void **data,
+                               struct firn_error *err);
 
 struct firn_build_params {
     int64_t batch, length;         /* B rows of T tokens */
@@ -256,7 +266,7 @@ struct firn_build {
     int layer_depth;               /* depth of the scope that is the layer itself */
     int64_t n_virtual, n_prefix;   /* set by methods: tokens and keys in front of the text */
     firn_val *slots;               /* a method's values by layer, made at the first; freed when the graph is built */
-    struct firn_counts { int64_t base, head_copies; } counts; /* elements of base tensors met */
+    struct firn_counts { int64_t base, head_copies, quantised; } counts; /* elements of base tensors met */
 };
 
 /* Emits forward (and loss); b->loss is the loss. On the first build the adapter's parameters are collected (then call

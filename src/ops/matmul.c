@@ -183,6 +183,22 @@ static const struct firn_matmul_attrs nn = { .alpha = 1 }, nt = { .trans_b = tru
                                       nt_t = { .trans_b = true, .trans_v = true, .alpha = -2 };
 // clang-format off
 #define D(...) FIRN_DIMS(__VA_ARGS__)
+/* Quantised b: forward and backward; whole blocks, blocks across rows, a short last block, an odd count, one element. */
+#define QUANTISED(type)                                                                           \
+    { .in = { D(1, 1), D(1, 1) }, &nt, .dtype = { 0, type }, .no_grad = true },                   \
+    { .in = { D(3, 64), D(5, 64) }, &nt, .dtype = { 0, type }, .no_grad = true },                 \
+    { .in = { D(9, 7), D(11, 7), D(11) }, &nt, .dtype = { 0, type }, .no_grad = true },           \
+    { .in = { D(9, 11), D(11, 7), D(7), D(9, 7) }, &nn, .dtype = { 0, type }, .no_grad = true },  \
+    { .in = { D(5, 48), D(11, 48), D(11), D(5, 11), D(5, 3), D(11, 3) }, &nt_t,                   \
+      .dtype = { 0, type }, .no_grad = true },                                                    \
+    { .in = { D(33, 100), D(68, 100), D(68), D(33, 68), D(33, 8), D(68, 8) }, &nt_t,              \
+      .dtype = { 0, type }, .no_grad = true },                                                    \
+    { .in = { D(33, 68), D(68, 100), D(100), D(33, 100), D(33, 8), D(8, 100) }, &nn,              \
+      .dtype = { 0, type }, .no_grad = true },                                                    \
+    { .in = { D(65, 129), D(67, 129) }, &nt, .dtype = { 0, type }, .no_grad = true },             \
+    { .in = { D(65, 67), D(67, 129) }, &nn, .dtype = { 0, type }, .no_grad = true },              \
+    { .in = { D(20, 260), D(300, 260) }, &nt, .dtype = { 0, type }, .no_grad = true },            \
+    { .in = { D(0, 7), D(11, 7) }, &nt, .dtype = { 0, type }, .no_grad = true }
 static const struct firn_case cases[] = {
     { .in = { D(1, 1), D(1, 1) }, &nn },
     { .in = { D(3, 5), D(5, 7) }, &nn },
@@ -221,6 +237,9 @@ static const struct firn_case cases[] = {
     { .in = { D(12, 68), D(12, 16), D(16), { 0 }, D(68, 3), D(3, 16) }, &tn, .no_grad = true },
     { .in = { D(9, 7), D(11, 7) }, &nt, .dtype = { 0, FIRN_F16 }, .no_grad = true },
     { .in = { D(9, 7), D(7, 11) }, &nn, .dtype = { 0, FIRN_BF16 }, .no_grad = true },
+    QUANTISED(FIRN_NF4),
+    QUANTISED(FIRN_NF4_DOUBLE),
+    QUANTISED(FIRN_INT8_ROWS),
 };
 // clang-format on
 

@@ -7,27 +7,53 @@
 struct panels {
     const struct firn_call *call;
     struct firn_matmul_sizes s;
-    const float *b; /* f32, decoded if need be */
+    size_t scratch_floats; /* a thread's part of the scratch: a panel of b, decoded */
     int64_t rows, cols, n_across; /* of a panel; panels in a row of panels */
 };
 
 bool firn_matmul_cpu_accepts(const struct firn_call *call)
 {
-    const enum firn_dtype b = call->in[FIRN_MATMUL_B].dtype;
-    return call->in[FIRN_MATMUL_A].dtype == FIRN_F32 && (b == FIRN_F32 || b == FIRN_F16 || b == FIRN_BF16);
+    return call->in[FIRN_MATMUL_A].dtype == FIRN_F32 && firn_dtype_is_float(call->in[FIRN_MATMUL_B].dtype) &&
+           call->in[FIRN_MATMUL_B].dtype != FIRN_F64;
+}
+
+/* About 8 panels, none so thin that packing the other operand again costs more than a few percent. */
+static int64_t piece(int64_t n)
+{
+    int64_t size = ((n + 7) / 8 + 31) / 32 * 32;
+    if (size < 64)
+        size = 64;
+    return size < 256 ? size : 256;
+}
+
+/* Panels by columns when b must be decoded: each column's part of b is decoded once, by the thread that needs it. */
+static struct panels panels_of(const struct firn_call *call)
+{
+    struct panels p = { .call = call, .s = firn_matmul_sizes(call) };
+    const bool decodes = call->in[FIRN_MATMUL_B].dtype != FIRN_F32;
+    const bool by_rows = !decodes && (p.s.m >= p.s.n || p.s.m >= 256);
+    p.rows = by_rows ? piece(p.s.m) : p.s.m;
+    p.cols = by_rows ? p.s.n : piece(p.s.n);
+    p.n_across = p.cols > 0 ? (p.s.n + p.cols - 1) / p.cols : 0;
+    const int64_t widest = p.cols < p.s.n ? p.cols : p.s.n;
+    p.scratch_floats = decodes ? (size_t) ((p.s.k * widest + 63) / 64 * 64) : 0;
+    return p;
 }
 
 size_t firn_matmul_cpu_scratch(const struct firn_call *call, int n_threads)
 {
-    const struct firn_tensor *b = &call->in[FIRN_MATMUL_B];
-    (void) n_threads;
-    return b->dtype == FIRN_F32 ? 0 : sizeof(float) * (size_t) firn_count(b);
+    return sizeof(float) * panels_of(call).scratch_floats * (size_t) n_threads;
 }
 
-static void decode(void *user, int64_t begin, int64_t end)
+/* Columns j0 .. j0 + n of b as f32: [n, k] or [k, n], as b lies. */
+static void decode(const struct panels *p, int64_t j0, int64_t n, float *out)
 {
-    const struct firn_call *call = user;
-    firn_tensor_read_f32(&call->in[FIRN_MATMUL_B], begin, end - begin, (float *) call->scratch + begin);
+    const struct firn_call *call = p->call;
+    const struct firn_matmul_attrs *t = call->attrs;
+    if (t->trans_b)
+        firn_tensor_read_f32(&call->in[FIRN_MATMUL_B], j0 * p->s.k, n * p->s.k, out);
+    for (int64_t i = 0; i < p->s.k && !t->trans_b; i++)
+        firn_tensor_read_f32(&call->in[FIRN_MATMUL_B], i * p->s.n + j0, n, out + i * n);
 }
 
 /* What the product is added to: residual and bias, or nothing (then BLAS overwrites). */
@@ -62,13 +88,16 @@ static void panel(void *user, int index, int thread)
     const int64_t m = i0 + p->rows < s.m ? p->rows : s.m - i0;
     const int64_t n = j0 + p->cols < s.n ? p->cols : s.n - j0;
     const float *a = firn_f32(&call->in[FIRN_MATMUL_A]) + (t->trans_a ? i0 : i0 * s.k);
-    const float *b = p->b + (t->trans_b ? j0 * s.k : j0);
+    const bool decodes = p->scratch_floats > 0;
+    float *own = decodes ? (float *) call->scratch + (size_t) thread * p->scratch_floats : NULL;
+    const float *b = decodes ? own : firn_f32(&call->in[FIRN_MATMUL_B]) + (t->trans_b ? j0 * s.k : j0);
     float *y = firn_f32(&call->out[0]) + i0 * s.n + j0;
-    (void) thread;
+    if (decodes)
+        decode(p, j0, n, own);
     const float beta = prepare(p, i0, m, j0, n);
     if (s.k > 0)
         firn_sgemm(t->trans_a, t->trans_b, m, n, s.k, t->alpha, a, t->trans_a ? s.m : s.k, b,
-                   t->trans_b ? s.k : s.n, beta, y, s.n);
+                   t->trans_b ? s.k : decodes ? n : s.n, beta, y, s.n);
     else if (beta == 0)
         for (int64_t i = 0; i < m; i++)
             memset(y + i * s.n, 0, sizeof *y * (size_t) n);
@@ -79,28 +108,10 @@ static void panel(void *user, int index, int thread)
     }
 }
 
-/* About 8 panels, none so thin that packing the other operand again costs more than a few percent. */
-static int64_t piece(int64_t n)
-{
-    int64_t size = ((n + 7) / 8 + 31) / 32 * 32;
-    if (size < 64)
-        size = 64;
-    return size < 256 ? size : 256;
-}
-
 void firn_matmul_cpu(const struct firn_call *call)
 {
-    struct panels p = { .call = call, .s = firn_matmul_sizes(call) };
+    const struct panels p = panels_of(call);
     if (p.s.m == 0 || p.s.n == 0)
         return;
-    p.b = firn_f32(&call->in[FIRN_MATMUL_B]);
-    if (call->in[FIRN_MATMUL_B].dtype != FIRN_F32) {
-        firn_over(call->pool, firn_count(&call->in[FIRN_MATMUL_B]), 65536, decode, (void *) call);
-        p.b = call->scratch;
-    }
-    const bool by_rows = p.s.m >= p.s.n || p.s.m >= 256;
-    p.rows = by_rows ? piece(p.s.m) : p.s.m;
-    p.cols = by_rows ? p.s.n : piece(p.s.n);
-    p.n_across = (p.s.n + p.cols - 1) / p.cols;
-    firn_pool_run(call->pool, (int) ((p.s.m + p.rows - 1) / p.rows * p.n_across), panel, &p);
+    firn_pool_run(call->pool, (int) ((p.s.m + p.rows - 1) / p.rows * p.n_across), panel, (void *) (uintptr_t) &p);
 }

@@ -271,7 +271,44 @@ ACCEPTS(split, nt, 0, 1, f32, FIRN_F32)
 ACCEPTS(split, tn, 1, 0, f32, FIRN_F32)
 ACCEPTS(split, tt, 1, 1, f32, FIRN_F32)
 
+/* Quantised b, forward (nt) and backward (nn). */
+#define QUANTISED_ACCEPTS(name, dtype)                                                            \
+    ACCEPTS(few, nn, 0, 0, name, dtype)                                                           \
+    ACCEPTS(few, nt, 0, 1, name, dtype)                                                           \
+    ACCEPTS(plain, nn, 0, 0, name, dtype)                                                         \
+    ACCEPTS(plain, nt, 0, 1, name, dtype)                                                         \
+    ACCEPTS(soft, nn, 0, 0, name, dtype)                                                          \
+    ACCEPTS(soft, nt, 0, 1, name, dtype)                                                          \
+    ACCEPTS(tile, nn, 0, 0, name, dtype)                                                          \
+    ACCEPTS(tile, nt, 0, 1, name, dtype)                                                          \
+    ACCEPTS(any, nn, 0, 0, name, dtype)                                                           \
+    ACCEPTS(any, nt, 0, 1, name, dtype)
+QUANTISED_ACCEPTS(nf4, FIRN_NF4)
+QUANTISED_ACCEPTS(nf4d, FIRN_NF4_DOUBLE)
+QUANTISED_ACCEPTS(int8, FIRN_INT8_ROWS)
+
 // clang-format off
+#define QUANTISED(name, type)                                                                                \
+    { "matmul_few_nn_" #name, "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=" #type " SWAP=0 ROWS=4 WIDE=1",    \
+      .needs = FIRN_CAP_SOFTWARE, .accepts = few_nn_##name, .setup = few_setup },                            \
+    { "matmul_few_nt_" #name, "matmul_soft", "TRANS_A=0 TRANS_B=1 B_TYPE=" #type " SWAP=0 ROWS=4 WIDE=1",    \
+      .needs = FIRN_CAP_SOFTWARE, .accepts = few_nt_##name, .setup = few_setup },                            \
+    { "matmul_soft_nn_" #name, "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=" #type " SWAP=0 ROWS=16 WIDE=1",  \
+      .needs = FIRN_CAP_SOFTWARE, .accepts = soft_nn_##name, .setup = soft_setup },                          \
+    { "matmul_soft_nt_" #name, "matmul_soft", "TRANS_A=0 TRANS_B=1 B_TYPE=" #type " SWAP=0 ROWS=16 WIDE=1",  \
+      .needs = FIRN_CAP_SOFTWARE, .accepts = soft_nt_##name, .setup = soft_setup },                          \
+    { "matmul_plain_nn_" #name, "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=" #type " SWAP=0 ROWS=16 WIDE=0", \
+      .needs = FIRN_CAP_SOFTWARE, .accepts = plain_nn_##name, .setup = soft_setup },                         \
+    { "matmul_plain_nt_" #name, "matmul_soft", "TRANS_A=0 TRANS_B=1 B_TYPE=" #type " SWAP=0 ROWS=16 WIDE=0", \
+      .needs = FIRN_CAP_SOFTWARE, .accepts = plain_nt_##name, .setup = soft_setup },                         \
+    { "matmul_tile_nn_" #name, "matmul_tile", "TRANS_A=0 TRANS_B=0 B_TYPE=" #type, .needs = FIRN_CAP_SHMEM,  \
+      .accepts = tile_nn_##name, .setup = tile_setup },                                                      \
+    { "matmul_tile_nt_" #name, "matmul_tile", "TRANS_A=0 TRANS_B=1 B_TYPE=" #type, .needs = FIRN_CAP_SHMEM,  \
+      .accepts = tile_nt_##name, .setup = tile_setup },                                                      \
+    { "matmul_any_nn_" #name, "matmul_any", "TRANS_A=0 TRANS_B=0 B_TYPE=" #type, .accepts = any_nn_##name,   \
+      .setup = any_setup },                                                                                  \
+    { "matmul_any_nt_" #name, "matmul_any", "TRANS_A=0 TRANS_B=1 B_TYPE=" #type, .accepts = any_nt_##name,   \
+      .setup = any_setup }
 const struct firn_kernel firn_matmul_kernels[] = {
     { "matmul_few_nn_f32", "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=0 SWAP=0 ROWS=4 WIDE=1", .needs = FIRN_CAP_SOFTWARE,
       .accepts = few_nn_f32, .setup = few_setup },
@@ -393,6 +430,9 @@ const struct firn_kernel firn_matmul_kernels[] = {
     { "matmul_any_tt_f32", "matmul_any", "TRANS_A=1 TRANS_B=1 B_TYPE=0", .accepts = any_tt_f32, .setup = any_setup },
     { "matmul_any_tt_f16", "matmul_any", "TRANS_A=1 TRANS_B=1 B_TYPE=1", .accepts = any_tt_f16, .setup = any_setup },
     { "matmul_any_tt_bf16", "matmul_any", "TRANS_A=1 TRANS_B=1 B_TYPE=2", .accepts = any_tt_bf16, .setup = any_setup },
+    QUANTISED(nf4, 3),
+    QUANTISED(nf4d, 4),
+    QUANTISED(int8, 5),
     { NULL },
 };
 // clang-format on

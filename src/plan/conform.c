@@ -17,7 +17,7 @@ struct guarded {
 
 static size_t bytes_of(const struct firn_tensor *t)
 {
-    return (size_t) firn_shape_count(&t->shape) * firn_dtype_size(t->dtype);
+    return firn_tensor_bytes(t->dtype, &t->shape);
 }
 
 static size_t guard_of(const struct firn_device *d)

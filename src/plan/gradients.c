@@ -69,7 +69,7 @@ static firn_status upload(struct probe *p, struct firn_error *err)
     firn_status status = FIRN_OK;
     for (int i = 0; i < p->trial.op->n_in && status == FIRN_OK; i++) {
         const struct firn_tensor *t = &p->trial.call.in[i];
-        const size_t size = (size_t) firn_shape_count(&t->shape) * firn_dtype_size(t->dtype);
+        const size_t size = firn_tensor_bytes(t->dtype, &t->shape);
         if (firn_has(t))
             status = firn_store_add(p->store,
                                     t->dtype == FIRN_I32 ? FIRN_LEAF_INPUT : FIRN_LEAF_PARAM,

@@ -158,7 +158,7 @@ void firn_plan_destroy(struct firn_plan **out)
 
 static size_t value_size(const struct firn_value *v)
 {
-    return (size_t) firn_shape_count(&v->shape) * firn_dtype_size(v->dtype);
+    return firn_tensor_bytes(v->dtype, &v->shape);
 }
 
 /* Makes or checks the storage of every leaf that a live node uses. */

@@ -8,16 +8,19 @@
 
 static firn_status allocate(struct firn_tensor *t, struct firn_error *err)
 {
-    const size_t size = (size_t) firn_shape_count(&t->shape) * firn_dtype_size(t->dtype);
+    const size_t size = firn_tensor_bytes(t->dtype, &t->shape);
     t->data = calloc(1, size > 0 ? size : 1);
     return t->data != NULL ? FIRN_OK : firn_fail(err, FIRN_ERR_MEMORY, .what = "no memory for a case");
 }
 
-static void fill(struct firn_tensor *t, const struct firn_case *c, int i, uint64_t seed)
+static firn_status fill(struct firn_tensor *t, const struct firn_case *c, int i, uint64_t seed, struct firn_error *err)
 {
     const int64_t n = firn_shape_count(&t->shape);
     const double scale = c->scale != 0 ? c->scale : 1.0;
     const int64_t below = c->below[i] != 0 ? c->below[i] : 2;
+    double *values = malloc(sizeof *values * (size_t) (n + 1));
+    if (values == NULL)
+        return firn_fail(err, FIRN_ERR_MEMORY, .what = "no memory for a case");
     for (int64_t k = 0; k < n; k++) {
         double x;
         if (t->dtype == FIRN_I32)
@@ -27,8 +30,11 @@ static void fill(struct firn_tensor *t, const struct firn_case *c, int i, uint64
             x = scale * firn_normal(seed, (uint32_t) i, 0, (uint64_t) k);
         if (c->positive >> i & 1u)
             x = x < 0 ? -x : x;
-        firn_tensor_write_f64(t, k, 1, &x);
+        values[k] = x;
     }
+    firn_tensor_write_f64(t, 0, n, values); /* at once: quantised types have no single elements */
+    free(values);
+    return FIRN_OK;
 }
 
 firn_status firn_trial_create(struct firn_trial *t, const struct firn_op *op, int case_index,
@@ -49,7 +55,7 @@ firn_status firn_trial_create(struct firn_trial *t, const struct firn_op *op, in
         t->call.in[i].shape = c->in[i];
         status = allocate(&t->call.in[i], err);
         if (status == FIRN_OK)
-            fill(&t->call.in[i], c, i, seed + (uint64_t) case_index);
+            status = fill(&t->call.in[i], c, i, seed + (uint64_t) case_index, err);
         infer.in[i] = t->call.in[i];
     }
     if (status == FIRN_OK) {

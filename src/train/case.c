@@ -91,10 +91,9 @@ firn_status firn_case_open(struct firn_case_file *c, const char *directory, stru
         if (c->steps < 0 || c->steps > 1000000 || c->grad_accum < 1 || c->grad_accum > 65536)
             status = bad(c, "steps, grad_accum", "sizes in range", err);
     }
-    const json_t *quantized = json_object_get(c->json, "base_quantization");
-    if (status == FIRN_OK && quantized != NULL && !json_is_null(quantized))
-        status = firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = path, .key = "base_quantization",
-                           .what = "quantised bases are not there yet");
+    if (status == FIRN_OK)
+        status = firn_quantisation_read(json_object_get(c->json, "base_quantization"), path, "base_quantization",
+                                        &c->quantised, err);
     if (status == FIRN_OK)
         status = read_task(c, err);
     if (status == FIRN_OK)

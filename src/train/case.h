@@ -14,6 +14,7 @@ struct firn_case_file {
     enum firn_task task;
     enum firn_problem problem;
     int64_t n_labels, steps, grad_accum, batch_size;
+    enum firn_dtype quantised; /* of the base */
     bool decays_all, token_mean, generates;
     double max_grad_norm, smoothing, weight_decay, beta1, beta2, eps;
     struct firn_schedule schedule;

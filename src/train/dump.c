@@ -98,6 +98,8 @@ static double ratio_of(const char *name, const struct firn_tensor *got, const st
             allowed = 1e-3 * fabs(w);
         else if (!firn_dtype_is_float(want->dtype))
             allowed = 0;
+        else if (strncmp(name, "nf4.", 4) == 0 || strncmp(name, "int8.", 5) == 0)
+            allowed = 1e-6 * fabs(w);
         *difference = d > *difference || isnan(d) ? d : *difference;
         const double ratio = d == 0 ? 0 : isnan(d) ? INFINITY : d / allowed; /* exact ones: allowed is 0 */
         worst = ratio > worst ? ratio : worst;

@@ -3,7 +3,7 @@
 #ifndef FIRN_TRAIN_DUMP_H
 #define FIRN_TRAIN_DUMP_H
 
-#include "model/safetensors.h"
+#include "train/session.h"
 
 struct firn_dump {
     struct firn_named_tensor *list; /* data owned */
@@ -15,6 +15,9 @@ void *firn_dump_add(struct firn_dump *d, const char *name, enum firn_dtype dtype
                     const void *values);
 const struct firn_tensor *firn_dump_find(const struct firn_dump *d, const char *name);
 void firn_dump_free(struct firn_dump *d);
+
+/* nf4.* and int8.* of the names in `stored`, or (no list) of every quantised matrix. */
+firn_status firn_dump_quantised(struct firn_dump *d, struct firn_session *s, const json_t *stored, struct firn_error *err);
 
 /* Compares with expected.safetensors by the tolerances of the recorded cases; a line a tensor. *failed counts those out of
  * tolerance, missing ones included. */

@@ -2,6 +2,8 @@
 /* The tables of recipe keys, and reading a recipe by them. */
 #include "train/recipe.h"
 
+#include "model/model.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +33,8 @@ const struct firn_option firn_recipe_top[] = {
     { "base_dtype", .also = { "torch_dtype", "dtype" }, .type = FIRN_OPTION_WORD, .offset = AT(base_dtype), .fallback = "file",
       .words = dtype_words, .words_also = dtype_also,
       .help = "how frozen matrices are kept: as in the file, or as f32, f16 or bf16; sums are f32 always" },
+    { "quantization", .also = { "quantization_config", "base_quantization" }, .type = FIRN_OPTION_TREE, .offset = AT(quantization),
+      .help = "of the frozen base: nf4, nf4_double, int8, none, or {load_in_4bit: true, bnb_4bit_use_double_quant: true}" },
     { "memory_limit", .type = FIRN_OPTION_BYTES, .offset = AT(memory_limit), .fallback = "0", .unit = "bytes",
       .help = "refuse a plan that needs more; 0: what the device says is free" },
     { NULL }
@@ -267,6 +271,8 @@ firn_status firn_recipe_from_tree(struct firn_recipe *r, const json_t *tree, con
         status = firn_options_reset(firn_recipe_train_keys, &r->train, err);
     if (status == FIRN_OK)
         status = read_sections(r, tree, err);
+    if (status == FIRN_OK)
+        status = firn_quantisation_read(r->quantization, path, "quantization", &r->quantised, err);
     if (status)
         firn_recipe_free(r);
     return status;

@@ -44,6 +44,8 @@ struct firn_recipe {
     char *model, *output, *device;
     int task;              /* enum firn_task */
     int base_dtype;        /* index into firn_recipe_dtypes */
+    json_t *quantization;  /* as written ... */
+    enum firn_dtype quantised; /* ... and as understood; FIRN_NONE: as the files have it */
     int64_t memory_limit;  /* bytes; 0: what the device says is free */
     struct firn_recipe_data data;
     struct firn_recipe_train train;

@@ -65,7 +65,7 @@ static firn_status open_session(struct replay *r, struct firn_error *err)
     const struct firn_session_params params = {
         .model = model, .device = r->p->device, .task = c->task, .problem = c->problem, .n_labels = c->n_labels,
         .smoothing = (float) c->smoothing, .accumulates = c->grad_accum > 1, .fills_blind = pads_left(c), .decays_all = c->decays_all,
-        .method = method, .method_file = config, .method_section = "", .log = r->p->log };
+        .method = method, .method_file = config, .method_section = "", .quantised = c->quantised, .log = r->p->log };
     if (status == FIRN_OK)
         status = firn_session_open(&r->s, &params, err);
     json_decref(method);
@@ -401,6 +401,9 @@ static firn_status run(struct replay *r, struct firn_error *err)
         status = train(r, err);
     if (status == FIRN_OK)
         status = dump_logits(r, "final_logits", FIRN_PLAN_LOGITS, err);
+    if (status == FIRN_OK && r->c.quantised != FIRN_NONE)
+        status = firn_dump_quantised(&r->dump, &r->s, json_object_get(json_object_get(r->c.json, "base_quantization"), "stored"),
+                                     err);
     if (status == FIRN_OK && r->c.generates && r->c.task == FIRN_TASK_CAUSAL_LM)
         status = dump_generated(r, err);
     if (status == FIRN_OK && r->c.generates && r->c.task == FIRN_TASK_SEQ2SEQ_LM)

@@ -69,6 +69,7 @@ firn_status firn_session_open(struct firn_session *s, const struct firn_session_
     firn_status status = params->made != FIRN_NONE
                              ? firn_model_open_config(&s->model, params->model, params->made, err)
                              : firn_model_open(&s->model, params->model, err);
+    s->model.quantised = params->quantised;
     if (status == FIRN_OK)
         s->model.base_dtype = params->base_dtype;
     if (status == FIRN_OK)

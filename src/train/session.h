@@ -22,6 +22,7 @@ struct firn_session_params {
     bool decays_all;
     const json_t *method;       /* a recipe's or an adapter_config.json's settings; NULL: no adapter ... */
     const char *method_file, *method_section; /* ... and where they come from, for messages */
+    enum firn_dtype quantised;  /* of the frozen base; FIRN_NONE: as its files have it */
     const char *adapter;        /* directory to load from instead; NULL: none */
     struct firn_log log;
 };

@@ -20,6 +20,7 @@ firn_status firn_task_open(struct firn_task_setup *t, const struct firn_recipe *
     t->task = (enum firn_task) r->task;
     t->columns = r->data;
     t->max_length = (uint32_t) r->train.max_length;
+    t->quantised = r->quantised;
     t->max_target = t->task == FIRN_TASK_SEQ2SEQ_LM ? (uint32_t) r->train.max_target_length : 0;
     if (t->task == FIRN_TASK_SEQ2SEQ_LM && (r->data.prompt == NULL || r->data.completion == NULL))
         return firn_fail(err, FIRN_ERR_USAGE, .file = r->path, .key = r->data.prompt == NULL ? "data.source" : "data.target",
@@ -67,6 +68,8 @@ firn_status firn_task_open_adapter(struct firn_task_setup *t, const char *model,
                 t->problem = (enum firn_problem) i;
         const json_int_t length = json_integer_value(json_object_get(o, "max_length"));
         t->max_length = length > 0 && length < 1 << 24 ? (uint32_t) length : 512;
+        if (firn_quantisation_read(json_object_get(o, "quantization"), path, "quantization", &t->quantised, err) != FIRN_OK)
+            status = FIRN_ERR_UNSUPPORTED;
         t->text = text_of(o, "text");
         t->text_pair = text_of(o, "text_pair");
         t->prompt = text_of(o, "prompt");
@@ -75,7 +78,7 @@ firn_status firn_task_open_adapter(struct firn_task_setup *t, const char *model,
         t->max_target = t->task != FIRN_TASK_SEQ2SEQ_LM ? 0 : target > 0 && target < 1 << 24 ? (uint32_t) target : 128;
         t->columns = (struct firn_recipe_data){ .text = t->text, .text_pair = t->text_pair, .label = "label",
                                                 .prompt = t->prompt, .completion = t->completion };
-        if (!found || t->text == NULL)
+        if (status == FIRN_OK && (!found || t->text == NULL))
             status = firn_fail(err, FIRN_ERR_FORMAT, .file = path, .key = "task, text", .expected = "a task and a column",
                                .got = "something else");
     }
@@ -132,6 +135,8 @@ json_t *firn_task_json(const struct firn_task_setup *t, const char *fingerprint)
     if (t->max_target > 0)
         json_object_set_new(o, "max_target_length", json_integer(t->max_target));
     json_object_set_new(o, "template", json_null());
+    if (t->quantised != FIRN_NONE)
+        json_object_set_new(o, "quantization", json_string(firn_quantisation_word(t->quantised)));
     json_object_set_new(o, "base_fingerprint", json_string(fingerprint));
     return o;
 }
@@ -144,5 +149,5 @@ void firn_task_session_params(const struct firn_task_setup *t, const struct firn
         .n_labels = firn_task_n_labels(t), .smoothing = (float) r->train.label_smoothing_factor,
         .training = r->train.dropout, .accumulates = r->train.gradient_accumulation_steps > 1,
         .decays_all = r->train.decay_exclude == FIRN_DECAY_ALL, .method = r->method, .method_file = r->path,
-        .method_section = "method." };
+        .method_section = "method.", .quantised = t->quantised };
 }

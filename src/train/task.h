@@ -13,6 +13,7 @@ struct firn_task_setup {
     enum firn_problem problem;
     uint32_t max_length, max_target; /* max_target: seq2seq_lm, else 0 */
     char *text, *text_pair, *prompt, *completion; /* columns */
+    enum firn_dtype quantised; /* of the frozen base */
     struct firn_recipe_data columns; /* points to the recipe's or to the above */
 };
 
