@@ -179,6 +179,8 @@ struct firn_arch {
     firn_status (*finish)(struct firn_config *c, const char *path, struct firn_error *err);
     /* Whether the output layer is the embedding, where the files say more than the configuration; NULL: that says it. */
     bool (*ties)(const struct firn_model *m);
+    /* Standard deviation of a matrix that was never trained; 0 or NULL: initializer_range. */
+    double (*init_std)(const struct firn_config *c, const char *name);
     firn_val (*body)(struct firn_build *b);          /* [B T, C]: embeddings and layers */
     /* What a task adds on top; NULL: this architecture does not do the task. */
     struct firn_head (*head[FIRN_TASK_COUNT])(struct firn_build *b, firn_val x);
@@ -292,6 +294,9 @@ firn_status firn_model_matrix(const struct firn_model *m, const char *path, cons
 /* Fills the trained tensors that start as copies of the base (FIRN_INIT_BASE), converted to f32. */
 firn_status firn_model_fill(const struct firn_model *m, const struct firn_param_set *params, float *flat,
                             struct firn_error *err);
+
+/* Values of a model that was never trained, for the tensors of `full`. */
+void firn_model_initial(const struct firn_model *m, const struct firn_param_set *params, uint64_t seed, float *flat);
 
 /* PEFT's get_nb_trainable_parameters: total counts base, adapter, and both copies of a saved head. */
 int64_t firn_model_total(const struct firn_counts *counts, const struct firn_param_set *params);

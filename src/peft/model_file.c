@@ -112,7 +112,8 @@ static void note_change(const struct saving *s, const char *name, const struct f
     if (s->report == NULL)
         return;
     s->report->n_changed++;
-    for (int64_t at = 0; at < n && base != NULL; at += 1024) {
+    const bool has_bytes = base != NULL && base->data != NULL; /* a model without files has none */
+    for (int64_t at = 0; at < n && has_bytes; at += 1024) {
         const int64_t count = n - at < 1024 ? n - at : 1024;
         firn_tensor_read_f32(base, at, count, old);
         for (int64_t i = 0; i < count; i++) {

@@ -3,6 +3,9 @@
  * files hold matrices as [in, out]. */
 #include "model/model.h"
 
+#include <math.h>
+#include <string.h>
+
 #define TABLE "transformer.wte.weight"
 #define AT(field) offsetof(struct firn_config, field)
 // clang-format off
@@ -123,12 +126,19 @@ static struct firn_head causal_head(struct firn_build *b, firn_val x)
 static const char *const targets[] = { "c_attn", NULL };
 static const char *const conv1d[] = { "c_attn", "c_proj", "c_fc", NULL };
 
+/* The layers that write to the residual start smaller, by their number (Radford et al. 2019, sec. 2.3). */
+static double init_std(const struct firn_config *c, const char *name)
+{
+    return strstr(name, ".c_proj.") != NULL ? c->init_range / sqrt(2.0 * (double) c->n_layers) : 0;
+}
+
 const struct firn_arch firn_arch_gpt2 = {
     .name = "gpt2",
     .model_type = "gpt2",
     .prefix = "transformer",
     .table = TABLE,
     .keys = keys,
+    .init_std = init_std,
     .only = only,
     .targets = targets,
     .conv1d = conv1d,

@@ -221,9 +221,22 @@ static struct firn_head lm_head(struct firn_build *b, firn_val x)
 
 static const char *const targets[] = { "q", "v", NULL };
 
+/* Scores have no 1 / sqrt(d): the layers start so that they do not need it (transformers: T5PreTrainedModel). */
+static double init_std(const struct firn_config *c, const char *name)
+{
+    const double width = (double) c->width, inner = (double) (c->n_heads * c->head_dim);
+    if (strstr(name, "shared.") != NULL || strstr(name, "lm_head.") != NULL)
+        return 1;
+    if (strstr(name, ".q.") != NULL)
+        return 1 / sqrt(width * (double) c->head_dim);
+    if (strstr(name, ".o.") != NULL)
+        return 1 / sqrt(inner);
+    return 1 / sqrt(strstr(name, ".wo.") != NULL ? (double) c->hidden : width);
+}
+
 #define RECORD(word, set, class)                                                                                       \
     {                                                                                                                  \
-        .name = word, .model_type = word, .prefix = "", .table = TABLE, .keys = keys, .only = only,                    \
+        .name = word, .model_type = word, .prefix = "", .table = TABLE, .keys = keys, .only = only, .init_std = init_std, \
         .targets = targets, .finish = set, .ties = ties, .body = body, .head = { [FIRN_TASK_SEQ2SEQ_LM] = lm_head }, \
         .class_name = { [FIRN_TASK_SEQ2SEQ_LM] = class },                                                              \
     }
