@@ -81,21 +81,42 @@ static bool write_text(void *user, size_t row, const char *text, size_t size)
     return fflush(stdout) == 0;
 }
 
+/* Of the adapter, else what the model is for. */
+static firn_status find_task(const char *model, const char *adapter, enum firn_task *task, struct firn_error *err)
+{
+    struct firn_adapter_info info = { 0 };
+    struct firn_config config = { 0 };
+    const struct firn_arch *arch = NULL;
+    char *path = firn_path_join(model, "config.json");
+    firn_status status = path == NULL ? firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a path")
+                                      : firn_weights_check(model, err);
+    if (status == FIRN_OK)
+        status = firn_config_load(&config, &arch, path, err);
+    if (status == FIRN_OK) {
+        *task = arch->head[FIRN_TASK_CAUSAL_LM] == NULL && arch->head[FIRN_TASK_SEQ2SEQ_LM] != NULL
+                    ? FIRN_TASK_SEQ2SEQ_LM
+                    : FIRN_TASK_CAUSAL_LM;
+        firn_config_free(&config, arch);
+        if (adapter != NULL)
+            status = firn_adapter_peek(&info, adapter, err);
+    }
+    if (status == FIRN_OK && info.has_task && info.task != *task)
+        status = firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = adapter, .key = "task",
+                           .expected = firn_task_words[*task], .got = firn_task_words[info.task]);
+    free(path);
+    return status;
+}
+
 static firn_status open_work(struct work *w, const char *model, struct firn_error *err)
 {
     const struct flags *f = w->f;
     const char *adapter = json_string_value(json_array_get(f->adapter, 0));
-    struct firn_adapter_info info = { 0 };
     size_t n_ends = 0;
     if (json_array_size(f->adapter) > 1)
         return firn_fail(err, FIRN_ERR_UNSUPPORTED, .key = "--adapter", .expected = "one", .got = "several");
-    firn_status status = firn_weights_check(model, err);
-    if (status == FIRN_OK && adapter != NULL)
-        status = firn_adapter_peek(&info, adapter, err);
-    if (status == FIRN_OK && info.has_task && info.task != FIRN_TASK_CAUSAL_LM)
-        status = firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = adapter, .key = "task_type", .expected = "CAUSAL_LM",
-                           .got = firn_task_words[info.task]);
-    const struct firn_session_params p = { .model = model, .device = f->device, .task = FIRN_TASK_CAUSAL_LM,
+    enum firn_task task = FIRN_TASK_CAUSAL_LM;
+    firn_status status = find_task(model, adapter, &task, err);
+    const struct firn_session_params p = { .model = model, .device = f->device, .task = task,
                                            .adapter = adapter, .log = firn_stderr_log };
     if (status == FIRN_OK)
         status = firn_session_open(&w->session, &p, err);
@@ -297,8 +318,8 @@ const struct firn_command firn_command_generate = {
     .words = "MODEL",
     .min_words = 1,
     .max_words = 1,
-    .summary = "text that continues prompts",
-    .text = "Writes the continuation of a prompt as it is computed. Without --prompt and --file each line of stdin is a "
+    .summary = "text that continues prompts, or answers them",
+    .text = "Writes the continuation of a prompt (of an encoder-decoder: what it says to it) as it is computed. Without --prompt and --file each line of stdin is a "
             "prompt and each line of stdout an answer (a line end within an answer is written as \\n); --json writes an "
             "object a line: prompt, text, finish (end, stop, length or cancel), prompt_tokens, new_tokens, ids.\n\n"
             "Without --temperature the best token is taken each time. The same seed gives the same text, whatever the "

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The loop of generation. Prompts are padded on the left, so that the next token of every row goes to the same row of
- * the cache; positions count tokens only. */
+ * the cache; positions count tokens only. An encoder reads its prompts once, padded on the right; its decoder's texts begin
+ * with the start token. */
 #include "infer/generate.h"
+
+#include "model/bucket_table.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -29,8 +32,11 @@ struct run {
     struct firn_sampler sampler;
     float *logits;            /* [n, vocabulary] */
     int32_t *ids, *mask, *window, *at, *positions, *pick; /* window: mask of layers with a sliding one */
+    bool is_pair;             /* encoder and decoder */
     int64_t length;           /* of the padded prompts */
-    int64_t front;            /* prefix and virtual tokens before them */
+    int64_t front;            /* rows of the cache before them: prefix and virtual tokens */
+    int64_t first;            /* row of the cache for the first new token */
+    int32_t *buckets;         /* pair: of the position bias, by row of the cache */
     struct firn_session_plan *next;
 };
 
@@ -80,17 +86,19 @@ static firn_status open_rows(struct run *r, struct firn_error *err)
     for (size_t i = 0; i < r->n && status == FIRN_OK; i++) {
         const struct firn_prompt *prompt = &r->prompts[i];
         struct row *row = &r->rows[i];
-        row->left = limit - (int64_t) prompt->n + 1; /* the last token needs no position */
+        row->left = r->is_pair ? limit : limit - (int64_t) prompt->n + 1; /* the last token needs no position */
         row->left = r->p->max_new_tokens < row->left ? r->p->max_new_tokens : row->left;
         row->done = row->left <= 0;
         row->seen = calloc((size_t) vocabulary + 1, 1);
         r->out[i].ids = malloc(sizeof(int32_t) * (size_t) (row->left > 0 ? row->left : 1));
         if (row->seen == NULL || r->out[i].ids == NULL)
             return no_memory(err);
-        for (size_t k = 0; k < prompt->n; k++)
+        for (size_t k = 0; k < prompt->n && !r->is_pair; k++)
             row->seen[prompt->ids[k]] = 1;
+        if (r->is_pair)
+            row->seen[r->s->model.config.decoder_start_id] = 1;
         if (r->p->tokenizer != NULL)
-            status = firn_spell_init(&row->spell, r->p->tokenizer, prompt->ids, prompt->n, r->p->stop, r->p->n_stop,
+            status = firn_spell_init(&row->spell, r->p->tokenizer, prompt->ids, r->is_pair ? 0 : prompt->n, r->p->stop, r->p->n_stop,
                                      err);
     }
     return status;
@@ -103,9 +111,10 @@ static firn_status open_plans(struct run *r, struct firn_error *err)
     struct firn_session_plan *first;
     for (size_t i = 0; i < r->n; i++)
         most = r->rows[i].left > most ? r->rows[i].left : most;
-    r->front = r->s->adapter.n_virtual + r->s->adapter.n_prefix;
-    const int64_t batch = (int64_t) r->n, needed = r->front + r->length + most;
-    firn_session_cache(r->s, batch, round_up(needed, CACHE_STEP));
+    r->front = r->s->adapter.n_prefix + (r->is_pair ? 0 : r->s->adapter.n_virtual);
+    r->first = r->front + (r->is_pair ? 1 : r->length);
+    const int64_t batch = (int64_t) r->n, target = r->is_pair ? 1 : 0;
+    firn_session_cache(r->s, batch, round_up(r->first + most, CACHE_STEP), r->is_pair ? r->length : 0);
     const size_t n = r->n + 1, slots = (size_t) (batch * r->s->cache_length) + 1;
     r->logits = malloc(sizeof *r->logits * n * (size_t) r->s->model.config.vocabulary);
     r->ids = calloc(n, sizeof *r->ids);
@@ -114,10 +123,13 @@ static firn_status open_plans(struct run *r, struct firn_error *err)
     r->pick = calloc(n, sizeof *r->pick);
     r->mask = calloc(slots, sizeof *r->mask);
     r->window = calloc(slots, sizeof *r->window);
-    if (!r->window || !r->logits || !r->ids || !r->at || !r->positions || !r->pick || !r->mask)
+    r->buckets = calloc((size_t) r->s->cache_length + 1, sizeof *r->buckets);
+    if (!r->buckets || !r->window || !r->logits || !r->ids || !r->at || !r->positions || !r->pick || !r->mask)
         return no_memory(err);
-    const firn_status status = firn_session_plan(r->s, FIRN_PLAN_NEXT, batch, 1, &r->next, err);
-    return status ? status : firn_session_plan(r->s, FIRN_PLAN_PREFILL, batch, r->length, &first, err);
+    const firn_status status =
+        firn_session_plan_pair(r->s, FIRN_PLAN_NEXT, batch, r->is_pair ? r->length : 1, target, &r->next, err);
+    return status ? status
+                  : firn_session_plan_pair(r->s, FIRN_PLAN_PREFILL, batch, r->length, target, &first, err);
 }
 
 /* Writes an input of a token's graph, if it reads one of that name (where all layers slide, only the window's mask). */
@@ -132,29 +144,37 @@ static firn_status put(struct run *r, const char *name, const int32_t *data, siz
     return FIRN_OK;
 }
 
+static void fill_row(struct run *r, struct firn_inputs *in, int64_t b, int32_t pad)
+{
+    const struct firn_prompt *prompt = &r->prompts[b];
+    const int64_t n = (int64_t) prompt->n, before = r->is_pair ? 0 : r->length - n;
+    for (int64_t t = 0; t < r->length; t++) {
+        const bool inside = t >= before && t < before + n;
+        in->input_ids[b * r->length + t] = inside ? prompt->ids[t - before] : pad;
+        in->attention_mask[b * r->length + t] = inside;
+    }
+    for (int64_t t = 0; t < r->first; t++)
+        r->mask[b * r->s->cache_length + t] = t < r->front || t >= r->front + before;
+    in->pick[b] = (int32_t) (r->is_pair ? b : b * r->length + r->length - 1);
+    if (r->is_pair)
+        in->decoder_input_ids[b] = (int32_t) r->s->model.config.decoder_start_id;
+    r->pick[b] = (int32_t) b;
+}
+
 static firn_status prefill(struct run *r, struct firn_error *err)
 {
     struct firn_inputs in;
-    const int64_t batch = (int64_t) r->n, slots = r->s->cache_length;
-    const int64_t pad_id = r->s->model.config.pad_id;
+    const int64_t batch = (int64_t) r->n, pad_id = r->s->model.config.pad_id;
     const int32_t pad = pad_id >= 0 && pad_id < r->s->model.config.vocabulary ? (int32_t) pad_id : 0;
     firn_status status = firn_inputs_create(&in, batch, r->length, 0, err);
-    for (int64_t b = 0; b < batch && status == FIRN_OK; b++) {
-        const struct firn_prompt *prompt = &r->prompts[b];
-        const int64_t before = r->length - (int64_t) prompt->n;
-        for (int64_t t = 0; t < r->length; t++) {
-            in.input_ids[b * r->length + t] = t < before ? pad : prompt->ids[t - before];
-            in.attention_mask[b * r->length + t] = t >= before;
-        }
-        for (int64_t t = 0; t < r->front + r->length; t++)
-            r->mask[b * slots + t] = t < r->front || t >= r->front + before;
-        in.pick[b] = (int32_t) (b * r->length + r->length - 1);
-        r->pick[b] = (int32_t) b;
-    }
+    if (status == FIRN_OK && r->is_pair)
+        status = firn_inputs_add_target(&in, 1, err);
+    for (int64_t b = 0; b < batch && status == FIRN_OK; b++)
+        fill_row(r, &in, b, pad);
     if (status == FIRN_OK)
         firn_inputs_count_positions(&in);
-    if (status == FIRN_OK)
-        status = put(r, "cache_at", r->at, r->n, err);
+    if (status == FIRN_OK && firn_store_has(r->s->store, "cache_at")) /* an earlier batch left its own */
+        status = firn_store_write(r->s->store, "cache_at", 0, r->at, sizeof *r->at * r->n, err);
     if (status == FIRN_OK)
         status = firn_session_forward(r->s, FIRN_PLAN_PREFILL, &in, 1, NULL, r->logits,
                                       batch * r->s->model.config.vocabulary, err);
@@ -224,31 +244,48 @@ static firn_status take(struct run *r, size_t i, bool *goes_on, struct firn_erro
     return status;
 }
 
+/* What the tokens of a step may see: everything that is written, and they themselves. */
+static void show(struct run *r, int64_t slot)
+{
+    const struct firn_config *c = &r->s->model.config;
+    const int64_t slots = r->s->cache_length, hidden = c->window > 0 ? slot + 1 - c->window : 0;
+    const struct firn_buckets buckets = { true, c->n_buckets, c->max_distance };
+    for (size_t i = 0; i < r->n; i++)
+        r->mask[(int64_t) i * slots + slot] = 1;
+    memcpy(r->window, r->mask, sizeof *r->mask * r->n * (size_t) slots);
+    for (size_t i = 0; i < r->n && hidden > 0; i++)
+        memset(r->window + (int64_t) i * slots, 0, sizeof *r->window * (size_t) hidden);
+    for (int64_t j = 0; j < slots && r->is_pair; j++)
+        r->buckets[j] = firn_bucket_of(&buckets, j - slot);
+}
+
 /* Runs the tokens that were taken: step 0 is the first behind the prompt. Rows that are done go along. */
 static firn_status step(struct run *r, int64_t at, struct firn_error *err)
 {
-    const int64_t slot = r->front + r->length + at, slots = r->s->cache_length, most = firn_generate_limit(r->s);
+    const int64_t slot = r->first + at, most = firn_generate_limit(r->s) + r->front;
+    const size_t slots = (size_t) r->s->cache_length;
     for (size_t i = 0; i < r->n; i++) {
-        const int32_t position = r->rows[i].position + (int32_t) at;
-        r->positions[i] = position < most + r->front ? position : 0; /* of a row that is done */
+        const int64_t position = r->rows[i].position + at;
+        r->positions[i] = position < most ? (int32_t) position : 0; /* of a row that is done */
         r->at[i] = (int32_t) slot;
-        r->mask[(int64_t) i * slots + slot] = 1;
     }
-    memcpy(r->window, r->mask, sizeof *r->mask * r->n * (size_t) slots);
-    const int64_t hidden = r->s->model.config.window > 0 ? slot + 1 - r->s->model.config.window : 0;
-    for (size_t i = 0; i < r->n && hidden > 0; i++)
-        memset(r->window + (int64_t) i * slots, 0, sizeof *r->window * (size_t) hidden);
-    firn_status status = put(r, "input_ids", r->ids, r->n, err);
-    if (status == FIRN_OK)
-        status = put(r, "position_ids", r->positions, r->n, err);
-    if (status == FIRN_OK)
-        status = put(r, "cache_at", r->at, r->n, err);
-    if (status == FIRN_OK)
-        status = put(r, "pick", r->pick, r->n, err);
-    if (status == FIRN_OK)
-        status = put(r, "attention_mask", r->mask, r->n * (size_t) slots, err);
-    if (status == FIRN_OK)
-        status = put(r, "window_mask", r->window, r->n * (size_t) slots, err);
+    show(r, slot);
+    const struct {
+        const char *name;
+        const int32_t *data;
+        size_t n;
+    } inputs[] = {
+        { r->is_pair ? "decoder_input_ids" : "input_ids", r->ids, r->n },
+        { "position_ids", r->positions, r->n },
+        { "cache_at", r->at, r->n },
+        { "pick", r->pick, r->n },
+        { r->is_pair ? "cache_mask" : "attention_mask", r->mask, r->n * slots },
+        { "window_mask", r->window, r->n * slots },
+        { "cache_buckets", r->buckets, slots },
+    };
+    firn_status status = FIRN_OK;
+    for (size_t i = 0; i < sizeof inputs / sizeof inputs[0] && status == FIRN_OK; i++)
+        status = put(r, inputs[i].name, inputs[i].data, inputs[i].n, err);
     if (status == FIRN_OK)
         status = firn_plan_run(r->next->plan, true, false, err);
     return status ? status
@@ -281,7 +318,8 @@ static firn_status loop(struct run *r, struct firn_error *err)
 firn_status firn_generate(struct firn_session *s, const struct firn_prompt *prompts, size_t n,
                           const struct firn_generate_params *p, struct firn_generated *out, struct firn_error *err)
 {
-    struct run r = { .s = s, .p = p, .prompts = prompts, .n = n, .out = out, .rows = calloc(n + 1, sizeof *r.rows) };
+    struct run r = { .s = s, .p = p, .prompts = prompts, .n = n, .out = out, .rows = calloc(n + 1, sizeof *r.rows),
+                     .is_pair = s->params.task == FIRN_TASK_SEQ2SEQ_LM };
     memset(out, 0, sizeof *out * n);
     firn_status status = r.rows == NULL ? no_memory(err) : n > 0 ? check(&r, err) : FIRN_OK;
     if (status == FIRN_OK)
@@ -306,6 +344,7 @@ firn_status firn_generate(struct firn_session *s, const struct firn_prompt *prom
     free(r.ids);
     free(r.mask);
     free(r.window);
+    free(r.buckets);
     free(r.at);
     free(r.positions);
     free(r.pick);

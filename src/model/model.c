@@ -96,9 +96,10 @@ static firn_status check(const struct firn_model *m, const struct firn_build_par
     if (classifies && (p->n_labels < 1 || p->n_labels > 1 << 24))
         return firn_fail(err, FIRN_ERR_USAGE, .key = "labels", .expected = "at least one",
                          .got = FIRN_STR("%lld", (long long) p->n_labels));
-    if (p->cache_length > 0 && p->continues && p->length != 1)
+    const int64_t n_new = p->task == FIRN_TASK_SEQ2SEQ_LM ? p->target : p->length;
+    if (p->continues && n_new != 1)
         return firn_fail(err, FIRN_ERR_USAGE, .key = "length", .expected = "one token a row behind a cache",
-                         .got = FIRN_STR("%lld", (long long) p->length));
+                         .got = FIRN_STR("%lld", (long long) n_new));
     const int64_t limit = firn_model_limit(m);
     if (p->length < 1 || p->length > limit)
         return firn_fail(err, FIRN_ERR_SHAPE, .file = m->directory, .key = "max_position_embeddings",

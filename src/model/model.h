@@ -239,7 +239,9 @@ struct firn_build_params {
     bool continues;                /* the tokens follow those in the cache; prompts and prefixes are in it too */
 };
 
-/* The keys or values ("key", "value") that layer `layer` keeps, [batch cache_length, Hkv D]: a STATE leaf of this name. */
+/* The keys or values that layer `layer` keeps, [batch rows, Hkv D]: a STATE leaf of this name. `what` is one of
+ * firn_cached: "key" and "value", with cache_length rows a sequence; for an encoder-decoder also those of what was read. */
+extern const char *const firn_cached[]; /* NULL at the end */
 const char *firn_cache_name(char *text, size_t size, const char *what, int64_t layer);
 
 /* The inputs that a graph may have, all written by whoever runs it:
@@ -253,7 +255,9 @@ const char *firn_cache_name(char *text, size_t size, const char *what, int64_t l
  *   rng [4] i32: seed low, seed high, step, micro-batch (dropout);
  *   with a cache: cache_at [B] i32: row of the cache for the first new key of each sequence (prefix and virtual tokens
  *   included); where the tokens continue, attention_mask is [B, cache_length], and
- *   window_mask the same for layers with a sliding window.
+ *   window_mask the same for layers with a sliding window; where the tokens of a decoder continue, attention_mask is
+ *   still of the encoder, and cache_mask [B, cache_length] and cache_buckets [cache_length] (of a relative position bias,
+ *   by key) are the decoder's.
  * OUTPUT leaves: loss [1], logits, hidden [B T, C] and pooled [B, C] (embedding). */
 struct firn_build {
     struct firn_graph *g;
@@ -354,6 +358,10 @@ firn_val firn_param_view(struct firn_build *b, const struct firn_param *p);
 /* The same for a matrix that files hold with its axes swapped; `shape` is that of the view. */
 firn_val firn_trained_transposed(struct firn_build *b, const char *name, struct firn_shape shape,
                                  enum firn_init init, double scale);
+/* The rows that this layer keeps, `rows` a sequence; and the same after x [B T, width] was written into them, at the rows
+ * that the input `at` [B] tells. */
+firn_val firn_cache(struct firn_build *b, const char *what, int64_t rows, int64_t width);
+firn_val firn_cache_write(struct firn_build *b, const char *what, int64_t rows, const char *at, firn_val x);
 /* The random state of dropout. */
 firn_val firn_rng(struct firn_build *b);
 /* Rows of a relative position table by distance [n_queries + n_keys - 1]: a frozen leaf that firn_model_leaf computes. */

@@ -217,7 +217,7 @@ static firn_status extend(const struct firn_inputs *in, const struct firn_model 
     *e = (struct extended){ at, at + tokens, at + 2 * tokens, at + 2 * tokens + keys, at + 3 * tokens + keys };
     for (int64_t b = 0; b < in->batch; b++) {
         extend_row(in, m, f, has_rows(p->task), b, e);
-        e->pick[b] = picked_row(in, m, f, p->task <= FIRN_TASK_TOKEN_CLS, b);
+        e->pick[b] = in->target > 0 ? in->pick[b] : picked_row(in, m, f, p->task <= FIRN_TASK_TOKEN_CLS, b);
     }
     if (!has_rows(p->task))
         e->labels = in->labels;

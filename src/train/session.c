@@ -171,11 +171,11 @@ firn_status firn_session_plan_pair(struct firn_session *s, enum firn_plan_kind k
     return FIRN_OK;
 }
 
-void firn_session_cache(struct firn_session *s, int64_t batch, int64_t length)
+void firn_session_cache(struct firn_session *s, int64_t batch, int64_t length, int64_t source)
 {
     char name[64];
     size_t n = 0;
-    if (s->cache_batch == batch && s->cache_length >= length)
+    if (s->cache_batch == batch && s->cache_length >= length && s->cache_source == source)
         return;
     for (size_t i = 0; i < s->n_plans; i++) {
         struct firn_session_plan *sp = s->plans[i];
@@ -188,12 +188,14 @@ void firn_session_cache(struct firn_session *s, int64_t batch, int64_t length)
         free(sp);
     }
     s->n_plans = n;
-    for (int64_t i = 0; i < s->model.config.n_layers; i++) {
-        firn_store_remove(s->store, firn_cache_name(name, sizeof name, "key", i));
-        firn_store_remove(s->store, firn_cache_name(name, sizeof name, "value", i));
-    }
+    const struct firn_config *c = &s->model.config;
+    const int64_t layers = c->n_decoder_layers > c->n_layers ? c->n_decoder_layers : c->n_layers;
+    for (int64_t i = 0; i < layers; i++)
+        for (const char *const *what = firn_cached; *what != NULL; what++)
+            firn_store_remove(s->store, firn_cache_name(name, sizeof name, *what, i));
     s->cache_batch = batch;
     s->cache_length = length;
+    s->cache_source = source;
 }
 
 firn_status firn_session_push(struct firn_session *s, const char *name, const float *flat, struct firn_error *err)

@@ -49,7 +49,8 @@ struct firn_session {
     struct firn_store *store;
     struct firn_session_plan **plans;
     size_t n_plans;
-    int64_t cache_batch, cache_length; /* sequences, and rows of each, of the cache of PREFILL and NEXT plans */
+    /* The cache of PREFILL and NEXT plans: sequences, rows of each, and tokens that an encoder reads (else 0). */
+    int64_t cache_batch, cache_length, cache_source;
     float *flat;                /* host copy of the trained tensors; see firn_session_pull */
 };
 
@@ -64,9 +65,9 @@ firn_status firn_session_plan(struct firn_session *s, enum firn_plan_kind kind, 
 firn_status firn_session_plan_pair(struct firn_session *s, enum firn_plan_kind kind, int64_t batch, int64_t length,
                                    int64_t target, struct firn_session_plan **plan, struct firn_error *err);
 
-/* Makes the cache hold at least `length` rows for each of `batch` sequences. When it must change, the plans that use it
- * and what it held are dropped. */
-void firn_session_cache(struct firn_session *s, int64_t batch, int64_t length);
+/* Makes the cache hold at least `length` rows for each of `batch` sequences; `source` tokens are what an encoder reads (else
+ * 0). When it must change, the plans that use it and what it held are dropped. */
+void firn_session_cache(struct firn_session *s, int64_t batch, int64_t length, int64_t source);
 
 /* Trained tensors (`name` "params"), gradients ("grads") and moments ("moment1", "moment2") to and from the host. */
 firn_status firn_session_push(struct firn_session *s, const char *name, const float *flat, struct firn_error *err);

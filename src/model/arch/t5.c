@@ -93,41 +93,80 @@ struct stack {
     firn_val memory; /* decoder: what the encoder says, [B T, C] */
 };
 
+/* Keys of what the encoder read. Behind a cache no virtual tokens are made: they were. */
+static int64_t n_source(const struct firn_build *b)
+{
+    return (b->p->continues ? b->adapter->n_virtual : b->n_virtual) + b->p->length;
+}
+
 static firn_val encoder_mask(struct firn_build *b)
 {
-    return firn_input(b, "attention_mask", firn_dims(b->p->batch, b->n_virtual + b->p->length));
+    return firn_input(b, "attention_mask", firn_dims(b->p->batch, n_source(b)));
 }
 
 /* The bias of a stack, once: rows of layer 0's table. */
 static firn_val position_bias(struct firn_build *b, struct stack *s, int64_t n_queries, int64_t n_keys)
 {
     const struct firn_config *c = &b->model->config;
-    if (b->layer == 0)
+    if (b->layer == 0 && s->is_decoder && b->p->continues) /* one query, whose place the host knows */
+        s->bias = firn_embedding(b, "relative_attention_bias", c->n_buckets, c->n_heads,
+                                 firn_input(b, "cache_buckets", firn_dims(n_keys)));
+    else if (b->layer == 0)
         s->bias = firn_embedding(b, "relative_attention_bias", c->n_buckets, c->n_heads,
                                  firn_bucket_leaf(b, s->is_decoder, n_queries, n_keys));
     return s->bias;
+}
+
+/* Keys and values of an attention module: of `from`, or kept since an earlier run. */
+static void keys_and_values(struct firn_build *b, const struct stack *s, bool is_cross, firn_val from, firn_val *k,
+                            firn_val *v)
+{
+    const struct firn_config *c = &b->model->config;
+    const struct firn_method *method = firn_hooks(b);
+    const int64_t inner = c->n_heads * c->head_dim, rows = b->p->cache_length;
+    if (is_cross && b->p->continues) {
+        *k = firn_cache(b, "source_key", n_source(b), inner);
+        *v = firn_cache(b, "source_value", n_source(b), inner);
+        return;
+    }
+    *k = firn_linear(b, "k", from, c->width, inner, false);
+    *v = firn_linear(b, "v", from, c->width, inner, false);
+    if (is_cross && rows > 0) {
+        firn_cache_write(b, "source_key", n_source(b), "cache_start", *k);
+        firn_cache_write(b, "source_value", n_source(b), "cache_start", *v);
+    }
+    if (is_cross || !s->is_decoder)
+        return;
+    if (method != NULL && method->kv != NULL && !b->p->continues) /* a prefix: positions before the target's */
+        method->kv(b->adapter->settings, b, b->layer, k, v);
+    if (rows > 0) {
+        const firn_val all_k = firn_cache_write(b, "key", rows, "cache_at", *k);
+        const firn_val all_v = firn_cache_write(b, "value", rows, "cache_at", *v);
+        *k = b->p->continues ? all_k : *k;
+        *v = b->p->continues ? all_v : *v;
+    }
 }
 
 /* The module `name` on normalised x; keys and values come from `from`. */
 static firn_val attention(struct firn_build *b, struct stack *s, const char *name, firn_val x, firn_val from)
 {
     const struct firn_config *c = &b->model->config;
-    const struct firn_method *method = firn_hooks(b);
-    const bool is_cross = strcmp(name, "EncDecAttention") == 0, is_causal = s->is_decoder && !is_cross;
+    const bool is_cross = strcmp(name, "EncDecAttention") == 0, is_own = s->is_decoder && !is_cross;
     const int64_t batch = b->p->batch, inner = c->n_heads * c->head_dim;
     const double drop = b->p->training ? c->attention_dropout : 0;
     firn_push_scope(b, name);
     const firn_val q = firn_linear(b, "q", x, c->width, inner, false);
-    firn_val k = firn_linear(b, "k", from, c->width, inner, false);
-    firn_val v = firn_linear(b, "v", from, c->width, inner, false);
-    if (is_causal && method != NULL && method->kv != NULL) /* a prefix: positions before the target's */
-        method->kv(b->adapter->settings, b, b->layer, &k, &v);
-    firn_val bias = { 0 };
+    firn_val k, v, bias = { 0 }, mask = { 0 };
+    keys_and_values(b, s, is_cross, from, &k, &v);
     if (!is_cross && firn_is_value(k))
         bias = position_bias(b, s, firn_val_shape(b->g, q).dim[0] / batch, firn_val_shape(b->g, k).dim[0] / batch);
+    if (!is_own)
+        mask = encoder_mask(b);
+    else if (b->p->continues)
+        mask = firn_input(b, "cache_mask", firn_dims(batch, b->p->cache_length));
     x = firn_attention(b->g, q, k, v,
                        firn_attention_params(.batch = (int) batch, .n_heads = (int) c->n_heads, .scale = 1,
-                           .causal = is_causal, .mask = is_causal ? (firn_val){ 0 } : encoder_mask(b), .bias = bias,
+                           .causal = is_own && !b->p->continues, .mask = mask, .bias = bias,
                            .dropout = (float) drop, .rng = drop > 0 ? firn_rng(b) : (firn_val){ 0 },
                            .stream = drop > 0 ? b->n_dropouts++ : 0));
     x = firn_linear(b, "o", x, inner, c->width, false);
@@ -195,7 +234,8 @@ static firn_val body(struct firn_build *b)
     struct stack encoder = { .n_layers = c->n_layers };
     struct stack decoder = { .is_decoder = true, .n_layers = c->n_decoder_layers };
     const firn_val table = firn_table_at(b, "shared", c->vocabulary, c->width);
-    decoder.memory = stack(b, &encoder, table, firn_input(b, "input_ids", firn_dims(p->batch * p->length)));
+    if (!p->continues)
+        decoder.memory = stack(b, &encoder, table, firn_input(b, "input_ids", firn_dims(p->batch * p->length)));
     return stack(b, &decoder, table, firn_input(b, "decoder_input_ids", firn_dims(p->batch * p->target)));
 }
 

@@ -69,21 +69,26 @@ firn_val firn_bucket_leaf(struct firn_build *b, bool is_causal, int64_t n_querie
     return firn_graph_leaf(b->g, FIRN_LEAF_WEIGHT, name, FIRN_I32, firn_dims(n_queries + n_keys - 1));
 }
 
+const char *const firn_cached[] = { "key", "value", "source_key", "source_value", NULL };
+
 const char *firn_cache_name(char *text, size_t size, const char *what, int64_t layer)
 {
     return firn_format(text, size, "cache.%s.%lld", what, (long long) layer);
 }
 
-/* Writes x [B T, Hkv D] into the rows that this layer keeps; returns all of them. */
-static firn_val keep(struct firn_build *b, const char *what, firn_val x)
+firn_val firn_cache(struct firn_build *b, const char *what, int64_t rows, int64_t width)
 {
     char name[64];
+    return firn_graph_leaf(b->g, FIRN_LEAF_STATE, firn_cache_name(name, sizeof name, what, b->layer), FIRN_F32,
+                           firn_dims(b->p->batch * rows, width));
+}
+
+firn_val firn_cache_write(struct firn_build *b, const char *what, int64_t rows, const char *at, firn_val x)
+{
     if (!firn_is_value(x))
         return x;
-    const int64_t width = firn_val_shape(b->g, x).dim[1];
-    const firn_val cache = firn_graph_leaf(b->g, FIRN_LEAF_STATE, firn_cache_name(name, sizeof name, what, b->layer),
-                                           FIRN_F32, firn_dims(b->p->batch * b->p->cache_length, width));
-    firn_write_rows(b->g, cache, x, firn_input(b, "cache_at", firn_dims(b->p->batch)));
+    const firn_val cache = firn_cache(b, what, rows, firn_val_shape(b->g, x).dim[1]);
+    firn_write_rows(b->g, cache, x, firn_input(b, at, firn_dims(b->p->batch)));
     return cache;
 }
 
@@ -101,7 +106,8 @@ firn_val firn_self_attention(struct firn_build *b, firn_val q, firn_val k, firn_
     if (method != NULL && method->kv != NULL && !b->p->continues)
         method->kv(b->adapter->settings, b, b->layer, &k, &v);
     if (b->p->cache_length > 0) {
-        const firn_val all_k = keep(b, "key", k), all_v = keep(b, "value", v);
+        const firn_val all_k = firn_cache_write(b, "key", b->p->cache_length, "cache_at", k);
+        const firn_val all_v = firn_cache_write(b, "value", b->p->cache_length, "cache_at", v);
         k = b->p->continues ? all_k : k;
         v = b->p->continues ? all_v : v;
         causal = causal && !b->p->continues; /* one token a row: the mask hides what is not written yet */
