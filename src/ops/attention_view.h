@@ -13,6 +13,7 @@ struct view {
     double *q, *k, *v, *bias, *dy, *stats;
     struct firn_attention_bias bias_at;
     const int32_t *mask;
+    bool is_double; /* statistics hold doubles */
     struct firn_draw draw;
     double *out[FIRN_MAX_OUT]; /* for the user of the view */
     struct firn_attention_bias dbias_at; /* out[0] of dbias */
@@ -34,6 +35,7 @@ static inline void view_open(struct view *w, const struct firn_call *call, bool 
         w->dy = firn_ref_in(call, FIRN_ATT_DY);
         w->stats = firn_ref_in(call, FIRN_ATT_STATS);
     }
+    w->is_double = call->in[FIRN_ATT_Q].dtype == FIRN_F64;
     if (w->attrs->dropout > 0)
         w->draw = firn_draw_start(firn_i32(&call->in[rng]), w->attrs->stream, w->attrs->dropout);
 }
@@ -107,7 +109,9 @@ static inline double pair(const struct view *w, int64_t b, int64_t h, int64_t i,
     const double p = exp(score(w, b, h, i, j, slope) - stats[0]), f = factor(w, b, h, i, j);
     const double dp =
         f != 0 ? f * dot(w->dy + q_at(w, b, h, i), w->v + k_at(w, b, h, j), w->n.d) : 0;
-    *ds = p * (dp - stats[1]);
+    /* Where a query sees one key, dp is delta: rounded alike, they cancel as they must. What would be left is
+     * nothing beside other gradients, but Adam makes steps of it where there are none. */
+    *ds = p * ((w->is_double ? dp : (double) (float) dp) - stats[1]);
     return p * f;
 }
 
