@@ -86,8 +86,30 @@ static void print_all(const struct answers *a, const struct firn_table *t, bool 
     }
 }
 
-/* Standard input as a table with the adapter's text column. */
-static firn_status read_lines(struct firn_table *t, const char *column, struct firn_error *err)
+/* One line as a row; with a second column it is two texts, parted by a tab. */
+static firn_status add_line(struct firn_table *t, const struct firn_recipe_data *columns, const char *line, size_t n,
+                            size_t number, struct firn_error *err)
+{
+    const char *tab = columns->text_pair != NULL ? memchr(line, '\t', n) : NULL;
+    const size_t first = tab != NULL ? (size_t) (tab - line) : n;
+    if (columns->text_pair != NULL && tab == NULL)
+        return firn_fail(err, FIRN_ERR_FORMAT, .file = t->path, .key = FIRN_STR("line %zu", number),
+                         .expected = "two texts parted by a tab (the adapter was trained on pairs)", .got = "one text");
+    json_t *text = json_stringn(line, first), *pair = tab != NULL ? json_stringn(tab + 1, n - first - 1) : NULL;
+    if (text == NULL || (tab != NULL && pair == NULL)) {
+        json_decref(text);
+        json_decref(pair);
+        return firn_fail(err, FIRN_ERR_FORMAT, .file = t->path, .key = FIRN_STR("line %zu", number), .expected = "UTF-8",
+                         .got = "other bytes");
+    }
+    json_t *row = json_pack("{s:o}", columns->text, text);
+    if (pair != NULL)
+        json_object_set_new(row, columns->text_pair, pair);
+    return firn_table_add(t, row, number, err);
+}
+
+/* Standard input as a table with the adapter's text columns. */
+static firn_status read_lines(struct firn_table *t, const struct firn_recipe_data *columns, struct firn_error *err)
 {
     char *line = NULL;
     size_t capacity = 0, number = 0;
@@ -97,11 +119,7 @@ static firn_status read_lines(struct firn_table *t, const char *column, struct f
     while (status == FIRN_OK && (n = getline(&line, &capacity, stdin)) >= 0) {
         while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r'))
             n--;
-        json_t *text = json_stringn(line, (size_t) n);
-        number++;
-        status = text != NULL ? firn_table_add(t, json_pack("{s:o}", column, text), number, err)
-                              : firn_fail(err, FIRN_ERR_FORMAT, .file = t->path, .key = FIRN_STR("line %zu", number),
-                                          .expected = "UTF-8", .got = "other bytes");
+        status = add_line(t, columns, line, (size_t) n, ++number, err);
     }
     free(line);
     return status;
@@ -129,7 +147,7 @@ static firn_status classify(const struct flags *f, const char *model, struct fir
     if (status == FIRN_OK)
         status = firn_session_push(&session, "params", session.flat, err);
     if (status == FIRN_OK)
-        status = read_lines(&table, task.columns.text, err);
+        status = read_lines(&table, &task.columns, err);
     if (status == FIRN_OK) {
         firn_task_dataset_params(&task, &p);
         p.has_labels = false;
@@ -164,7 +182,8 @@ const struct firn_command firn_command_classify = {
     .min_words = 1,
     .max_words = 1,
     .summary = "labels and probabilities for lines of text",
-    .text = "Reads lines of text from stdin and prints a label and its probability for each; --json prints all of them.",
+    .text = "Reads lines of text from stdin (two texts parted by a tab where the adapter was trained on pairs) and prints a label\n"
+            "and its probability for each; --json prints all of them.",
     .flags = flags,
     .values_size = sizeof(struct flags),
     .run = run,

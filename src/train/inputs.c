@@ -57,11 +57,12 @@ void firn_inputs_free(struct firn_inputs *in)
     memset(in, 0, sizeof *in);
 }
 
-/* transformers: the rightmost id that is not the padding id; without one, the last position. */
+/* transformers: the rightmost id that is not the padding id. A model without one (GPT-2 as it is published) cannot have
+ * padding there; here the mask tells. */
 static int64_t last_token(const struct firn_inputs *in, int64_t b, int64_t pad_id)
 {
     for (int64_t t = in->length; t-- > 0;)
-        if (in->input_ids[b * in->length + t] != pad_id || pad_id < 0)
+        if (pad_id >= 0 ? in->input_ids[b * in->length + t] != pad_id : in->attention_mask[b * in->length + t] != 0)
             return t;
     return 0;
 }

@@ -48,3 +48,14 @@ holds() {
 }
 holds few/adapter/firn.json '"labels":["1","2"]'
 holds few/summary.json '"examples":2,'
+
+# an adapter of pairs classifies pairs, and says what a line lacks
+printf 'text,pair,label\na b,c,x\nb c,d,y\nc d,a,x\nd e,b,y\n' >pairs.csv
+train pairs pairs.csv data.text_pair=pair
+printf 'a b\tc\nb c\td\n' | "$firn" classify "$golden/models/bert" --adapter pairs/adapter --device cpu >answers
+[ "$(wc -l <answers)" = 2 ] || { echo "not two answers"; exit 1; }
+if printf 'a b c\n' | "$firn" classify "$golden/models/bert" --adapter pairs/adapter --device cpu >/dev/null 2>answers; then
+    echo "one text passed for a pair"
+    exit 1
+fi
+grep -q 'parted by a tab' answers || { cat answers; exit 1; }
