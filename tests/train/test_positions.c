@@ -27,7 +27,7 @@ static void finish(struct firn_inputs *in, const struct firn_arch *arch, int64_t
 {
     const struct firn_model m = { .arch = arch, .config = { .pad_id = pad_id, .first_position = first_position } };
     const struct firn_build_params p = { .task = FIRN_TASK_SEQ_CLS };
-    firn_inputs_finish(in, &m, &p);
+    firn_inputs_finish(in, &m, NULL, &p);
 }
 
 static void positions_count_columns_or_what_is_no_padding(void **state)
