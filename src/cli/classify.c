@@ -151,8 +151,8 @@ static firn_status classify(const struct flags *f, const char *model, struct fir
     if (status == FIRN_OK) {
         firn_task_dataset_params(&task, &p);
         p.has_labels = false;
-        if ((int64_t) p.max_length > firn_model_limit(&session.model))
-            p.max_length = (uint32_t) firn_model_limit(&session.model);
+        if ((int64_t) p.max_length > firn_text_limit(&session.model, &session.adapter))
+            p.max_length = (uint32_t) firn_text_limit(&session.model, &session.adapter);
         status = firn_dataset_make(&data, &table, &p, err);
     }
     if (status == FIRN_OK)

@@ -75,8 +75,7 @@ static firn_status plan_for(const struct firn_recipe *r, const struct firn_task_
     struct firn_graph *g = NULL;
     struct firn_plan *plan = NULL;
     struct firn_build b;
-    const int64_t length = task->max_length < firn_model_limit(m) ? task->max_length : firn_model_limit(m);
-    const struct firn_build_params p = { .batch = r->train.batch_size, .length = length,
+    struct firn_build_params p = { .batch = r->train.batch_size, .length = 1,
                                          .target = task->max_target, .task = task->task,
                                          .problem = task->problem, .n_labels = firn_task_n_labels(task),
                                          .has_loss = true, .training = r->train.dropout,
@@ -86,6 +85,8 @@ static firn_status plan_for(const struct firn_recipe *r, const struct firn_task_
         adapter.params.decays_all = r->train.decay_exclude == FIRN_DECAY_ALL;
         status = firn_model_collect(m, &adapter, &p, &counts, err);
     }
+    const int64_t limit = firn_text_limit(m, &adapter), length = task->max_length < limit ? task->max_length : limit;
+    p.length = length;
     if (status == FIRN_OK && (g = firn_graph_create()) == NULL)
         status = firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a graph");
     if (status == FIRN_OK)

@@ -112,6 +112,11 @@ static firn_status check(const struct firn_model *m, const struct firn_build_par
     return FIRN_OK;
 }
 
+int64_t firn_text_limit(const struct firn_model *m, const struct firn_adapter *a)
+{
+    return firn_model_limit(m) - a->n_virtual - a->n_prefix;
+}
+
 /* The context holds the text and what a method puts in front of it. */
 static firn_status check_front(const struct firn_build *b, struct firn_error *err)
 {

@@ -59,14 +59,6 @@ static firn_status check_table(const struct firn_model *m, const struct firn_nam
                             .expected = "the base model's own table", .got = "a table with other tokens or values");
 }
 
-static bool has_network(const struct firn_adapter *a)
-{
-    for (size_t i = 0; i < a->params.count; i++)
-        if (firn_is_behind_table(a, a->params.list[i].name))
-            return true;
-    return false;
-}
-
 /* Silent loss is what adapters are feared for: a tensor that nobody asks for is an error. */
 static firn_status check_surplus(const struct firn_adapter *a, const struct firn_model *m,
                                  const struct firn_safetensors *file, struct firn_error *err)
@@ -74,7 +66,7 @@ static firn_status check_surplus(const struct firn_adapter *a, const struct firn
     for (size_t i = 0; i < file->count; i++) {
         const struct firn_named_tensor *t = &file->tensors[i];
         bool is_table;
-        const bool is_computed = strcmp(t->name, FIRN_TABLE) == 0 && has_network(a);
+        const bool is_computed = strcmp(t->name, FIRN_TABLE) == 0 && firn_adapter_has_network(a);
         const bool is_read = a->method->reads != NULL && a->method->reads(a->settings, t->name);
         if (firn_params_find(&a->params, t->name) != NULL || is_surplus(a, t->name) || is_computed || is_read)
             continue;
@@ -155,7 +147,7 @@ firn_status firn_adapter_read(const struct firn_adapter *a, struct firn_model *m
     firn_safetensors_close(&file);
     free(path);
     free(pickle);
-    return status == FIRN_OK && has_network(a) ? read_state(a, directory, flat, err) : status;
+    return status == FIRN_OK && firn_adapter_has_network(a) ? read_state(a, directory, flat, err) : status;
 }
 
 /* PEFT's fan_in_fan_out: what is wrapped holds its weight as [in, out]. */
@@ -231,7 +223,7 @@ firn_status firn_adapter_save(const struct firn_adapter *a, struct firn_model *m
     if (a->method->has_hub_files)
         return firn_hub_save(a, m, p, flat, directory, save, err);
     char *path = firn_path_join(directory, TENSORS), *config_path = firn_path_join(directory, CONFIG);
-    char *state_path = save->with_state && has_network(a) ? firn_path_join(directory, STATE) : NULL;
+    char *state_path = save->with_state && firn_adapter_has_network(a) ? firn_path_join(directory, STATE) : NULL;
     json_t *config = firn_adapter_config(a, m, p->task, save->base_name);
     struct firn_named_tensor *list = NULL;
     firn_status status = path != NULL && config_path != NULL && config != NULL ? FIRN_OK : no_memory(err);

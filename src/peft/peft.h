@@ -31,6 +31,9 @@ firn_status firn_adapter_load(struct firn_adapter *a, const struct firn_model *m
                               const char *directory, struct firn_error *err);
 void firn_adapter_close(struct firn_adapter *a);
 
+/* True when a network trains whose output is all that adapter files hold (see struct firn_method's `table`). */
+bool firn_adapter_has_network(const struct firn_adapter *a);
+
 /* Initial values of all trained tensors: by seed and name, or the base's own. Padding between tensors is left alone. */
 firn_status firn_adapter_init(const struct firn_adapter *a, struct firn_model *m, uint64_t seed, float *flat,
                               struct firn_error *err);

@@ -11,7 +11,7 @@ bool firn_is_behind_table(const struct firn_adapter *a, const char *name)
     return a->method->table != NULL && strncmp(name, prefix, sizeof prefix - 1) == 0;
 }
 
-static bool is_computed(const struct firn_adapter *a)
+bool firn_adapter_has_network(const struct firn_adapter *a)
 {
     bool has_network = false;
     for (size_t i = 0; i < a->params.count; i++)
@@ -54,7 +54,7 @@ firn_status firn_adapter_table(const struct firn_adapter *a, struct firn_model *
     struct firn_device *device = NULL;
     struct firn_store *store = NULL;
     *values = NULL;
-    if (!is_computed(a))
+    if (!firn_adapter_has_network(a))
         return FIRN_OK;
     struct firn_graph *g = firn_graph_create();
     firn_status status = g == NULL ? firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a graph")

@@ -41,8 +41,8 @@ firn_status firn_measure(const struct firn_recipe *r, const char *adapter, const
         params.adapter = adapter;
         status = firn_session_open(&session, &params, err);
     }
-    if (status == FIRN_OK && (int64_t) p.max_length > firn_model_limit(&session.model))
-        p.max_length = (uint32_t) firn_model_limit(&session.model);
+    if (status == FIRN_OK && (int64_t) p.max_length > firn_text_limit(&session.model, &session.adapter))
+        p.max_length = (uint32_t) firn_text_limit(&session.model, &session.adapter);
     if (status == FIRN_OK && adapter == NULL)
         status = firn_adapter_init(&session.adapter, &session.model, (uint64_t) r->train.seed, session.flat, err);
     if (status == FIRN_OK)

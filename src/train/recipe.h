@@ -46,6 +46,7 @@ struct firn_recipe {
     int base_dtype;        /* index into firn_recipe_dtypes */
     json_t *quantization;  /* as written ... */
     enum firn_dtype quantised; /* ... and as understood; FIRN_NONE: as the files have it */
+    char *start_from;      /* a checkpoint or an adapter to start from; NULL: the method's own start */
     int64_t memory_limit;  /* bytes; 0: what the device says is free */
     struct firn_recipe_data data;
     struct firn_recipe_train train;

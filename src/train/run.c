@@ -86,18 +86,20 @@ firn_status firn_run_open(struct firn_run *r, bool *is_finished, struct firn_err
     firn_task_session_params(&r->task, recipe, &session);
     session.log = r->params->log;
     status = firn_session_open(&r->session, &session, err);
-    if (status == FIRN_OK && (int64_t) r->task.max_length > firn_model_limit(&r->session.model))
-        r->task.max_length = (uint32_t) firn_model_limit(&r->session.model);
+    if (status == FIRN_OK && (int64_t) r->task.max_length > firn_text_limit(&r->session.model, &r->session.adapter))
+        r->task.max_length = (uint32_t) firn_text_limit(&r->session.model, &r->session.adapter);
     for (uint32_t i = 0; i < r->train.count && status == FIRN_OK; i++)
         if (r->train.lengths[i] > r->task.max_length)
             status = firn_fail(err, FIRN_ERR_SHAPE, .file = recipe->path, .key = "train.max_length",
-                               .expected = FIRN_STR("at most the model's %u positions", r->task.max_length),
+                               .expected = FIRN_STR("at most the model's %u positions for the text", r->task.max_length),
                                .got = FIRN_STR("an example of %u tokens", r->train.lengths[i]));
     if (status == FIRN_OK)
         status = firn_weights_fingerprint(&r->session.model.weights, r->fingerprint, err);
     if (status == FIRN_OK)
         status = firn_adapter_init(&r->session.adapter, &r->session.model, (uint64_t) recipe->train.seed,
                                    r->session.flat, err);
+    if (status == FIRN_OK && recipe->start_from != NULL)
+        status = firn_run_start(r, recipe->start_from, err);
     return status ? status : plan_longest(r, err);
 }
 

@@ -28,6 +28,8 @@ struct firn_run {
 /* Output directory, data, model, device; *is_finished: --resume on a run that is done. */
 firn_status firn_run_open(struct firn_run *r, bool *is_finished, struct firn_error *err);
 void firn_run_close(struct firn_run *r);
+/* First values from a directory: a checkpoint's trained tensors, or an adapter. */
+firn_status firn_run_start(struct firn_run *r, const char *directory, struct firn_error *err);
 /* Initial values, or with --resume the newest whole checkpoint. */
 firn_status firn_run_resume(struct firn_run *r, struct firn_error *err);
 firn_status firn_run_checkpoint(struct firn_run *r, struct firn_error *err);

@@ -126,6 +126,31 @@ static firn_status load_flat(struct firn_run *r, const char *path, int i, struct
     return status;
 }
 
+firn_status firn_run_start(struct firn_run *r, const char *directory, struct firn_error *err)
+{
+    const struct firn_adapter *a = &r->session.adapter;
+    char *path = firn_path_join(directory, runs_of[0].file), *state = firn_path_join(directory, "state.safetensors");
+    struct firn_safetensors file = { 0 };
+    firn_status status = FIRN_OK;
+    if (path == NULL || state == NULL) {
+        status = no_memory(err);
+    } else if (firn_path_exists(path)) {
+        status = firn_safetensors_open(&file, path, err);
+        if (status == FIRN_OK)
+            status = firn_params_read(&a->params, "", &file, r->session.flat, err);
+    } else if (firn_adapter_has_network(a) && !firn_path_exists(state)) {
+        status = firn_fail(err, FIRN_ERR_USAGE, .file = r->recipe->path, .key = "start_from",
+                           .expected = "a checkpoint, which holds the network behind the virtual tokens",
+                           .got = FIRN_STR("%s, which does not", directory));
+    } else {
+        status = firn_adapter_read(a, &r->session.model, directory, r->session.flat, err);
+    }
+    firn_safetensors_close(&file);
+    free(path);
+    free(state);
+    return status;
+}
+
 /* Names the first key that differs between a checkpoint's identity and this run's. */
 static firn_status check_identity(const struct firn_run *r, const char *path, const json_t *saved,
                                   struct firn_error *err)
@@ -323,6 +348,8 @@ firn_status firn_run_finish(struct firn_run *r, struct firn_error *err)
         if (status == FIRN_OK)
             status = firn_session_push(&r->session, "params", r->session.flat, err);
     }
+    if (status == FIRN_OK && firn_adapter_has_network(&r->session.adapter))
+        status = firn_run_checkpoint(r, err); /* the adapter's files are not enough to go on from */
     if (status == FIRN_OK)
         status = save_adapter(r, r->output.adapter, false, err);
     if (status == FIRN_OK)
