@@ -114,6 +114,10 @@ struct firn_method {
     /* The update counts from where it starts (PiSSA): the first values of factors stay beside the base, as frozen leaves
      * of their names with ".initial" after them. NULL: never. */
     bool (*anchors)(const void *settings);
+    /* Makes the method's own frozen leaves (firn_weights_room): from its file where that holds them, else (file NULL, too)
+     * from the settings. NULL: it has none. */
+    firn_status (*freeze)(const struct firn_adapter *a, struct firn_model *m, const struct firn_safetensors *file,
+                          struct firn_error *err);
     /* What files hold otherwise than the trained tensors: changes tensors and adapter_config.json before they are written
      * (peft/files.h), and reads what was written so. NULL: files hold what is trained. */
     firn_status (*store)(const struct firn_adapter *a, struct firn_model *m, struct firn_tensors *tensors,

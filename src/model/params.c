@@ -154,6 +154,9 @@ void firn_params_init(const struct firn_param_set *set, uint64_t seed, float *fl
             case FIRN_INIT_TRUNCATED:
                 x[k] = (float) (p->scale * truncated(seed, stream, (uint64_t) k));
                 break;
+            case FIRN_INIT_CONSTANT:
+                x[k] = (float) p->scale;
+                break;
             default:
                 x[k] = p->init == FIRN_INIT_ONE ? 1 : 0;
             }

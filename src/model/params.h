@@ -11,6 +11,7 @@ enum firn_init {
     FIRN_INIT_BASE,    /* the base's own value (a weight that is trained) */
     FIRN_INIT_ZERO,
     FIRN_INIT_ONE,
+    FIRN_INIT_CONSTANT, /* `scale` everywhere */
     FIRN_INIT_NORMAL,  /* mean 0, deviation `scale` */
     FIRN_INIT_UNIFORM, /* in [-scale, scale] */
     FIRN_INIT_TRUNCATED, /* normal of deviation `scale`, drawn again beyond 2 scale */

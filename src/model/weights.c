@@ -284,6 +284,19 @@ firn_status firn_weights_keep(struct firn_weights *w, const char *path, void *da
     return FIRN_OK;
 }
 
+float *firn_weights_room(struct firn_weights *w, const char *path, int64_t n)
+{
+    float *values = (float *) firn_weights_copy(w, path);
+    if (values != NULL)
+        return values;
+    values = malloc(sizeof *values * (size_t) (n + 1));
+    if (values == NULL || firn_weights_keep(w, path, values) != FIRN_OK) {
+        free(values);
+        return NULL;
+    }
+    return values;
+}
+
 void firn_weights_drop(const struct firn_weights *w, const struct firn_tensor *t)
 {
     for (size_t i = 0; i < w->n_files; i++)

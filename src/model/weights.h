@@ -42,6 +42,8 @@ const void *firn_weights_copy(const struct firn_weights *w, const char *path);
 firn_status firn_weights_keep(struct firn_weights *w, const char *path, void *data);
 /* The tensor's bytes were copied elsewhere: pages of the mapping are given back. */
 void firn_weights_drop(const struct firn_weights *w, const struct firn_tensor *t);
+/* Space for n floats under a name: what is kept there already (of the same size), or new. NULL without memory. */
+float *firn_weights_room(struct firn_weights *w, const char *path, int64_t n);
 /* CRC32C and size of every file, folded into one text of 8 + 16 digits; reads them once. */
 firn_status firn_weights_fingerprint(const struct firn_weights *w, char text[32], struct firn_error *err);
 

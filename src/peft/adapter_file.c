@@ -138,6 +138,8 @@ firn_status firn_adapter_read(const struct firn_adapter *a, struct firn_model *m
     const bool is_held = a->method->saves_as != NULL;
     if (status == FIRN_OK)
         status = is_held ? firn_lora_read(a, &file, flat, err) : check_surplus(a, m, &file, err);
+    if (status == FIRN_OK && a->method->freeze != NULL)
+        status = a->method->freeze(a, m, &file, err);
     const bool has_own = status == FIRN_OK && a->method->read != NULL;
     if (has_own)
         status = a->method->read(a, m, &file, flat, err);

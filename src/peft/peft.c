@@ -174,16 +174,11 @@ firn_status firn_adapter_anchor(const struct firn_adapter *a, struct firn_model 
         if (p->base != NULL)
             continue;
         const char *name = FIRN_STR("%s.initial", p->name);
-        const size_t size = sizeof *flat * (size_t) firn_shape_count(&p->shape);
-        float *values = (float *) firn_weights_copy(&m->weights, name);
-        if (values == NULL) {
-            values = malloc(size + 1);
-            if (values == NULL || firn_weights_keep(&m->weights, name, values) != FIRN_OK) {
-                free(values);
-                return firn_fail(err, FIRN_ERR_MEMORY, .key = name, .what = "out of memory for it");
-            }
-        }
-        memcpy(values, flat + p->offset, size);
+        const int64_t n = firn_shape_count(&p->shape);
+        float *values = firn_weights_room(&m->weights, name, n);
+        if (values == NULL)
+            return firn_fail(err, FIRN_ERR_MEMORY, .key = name, .what = "out of memory for it");
+        memcpy(values, flat + p->offset, sizeof *flat * (size_t) n);
     }
     return FIRN_OK;
 }
@@ -195,5 +190,7 @@ firn_status firn_adapter_init(const struct firn_adapter *a, struct firn_model *m
     firn_status status = firn_model_fill(m, &a->params, flat, err);
     if (status == FIRN_OK && a->method != NULL && a->method->init != NULL)
         status = a->method->init(a->settings, m, &a->params, seed, flat, err);
+    if (status == FIRN_OK && a->method != NULL && a->method->freeze != NULL)
+        status = a->method->freeze(a, m, NULL, err);
     return status ? status : firn_adapter_anchor(a, m, flat, err);
 }

@@ -44,6 +44,18 @@ firn_status firn_default_names(json_t **tree, const struct firn_default_targets 
     return failed ? no_memory(err) : FIRN_OK;
 }
 
+firn_status firn_wrap_targets_of(struct firn_wrap *w, const struct firn_model *m, struct firn_error *err)
+{
+    if (!firn_is_unset(w->target_modules))
+        return FIRN_OK;
+    json_decref(w->target_modules);
+    w->target_modules = json_array();
+    bool failed = w->target_modules == NULL;
+    for (const char *const *t = m->arch->targets; t != NULL && *t != NULL; t++)
+        failed |= json_array_append_new(w->target_modules, json_string(*t)) != 0;
+    return failed ? no_memory(err) : FIRN_OK;
+}
+
 /* PEFT adds the usual names of heads for classification; what matches nothing is passed over. */
 firn_status firn_wrap_open_saved(struct firn_wrap *w, enum firn_task task, const char *file, struct firn_error *err)
 {

@@ -51,6 +51,8 @@ const struct firn_default_targets *firn_default_targets(const struct firn_defaul
 firn_status firn_default_names(json_t **tree, const struct firn_default_targets *table, const struct firn_model *m,
                                const char *file, const char *key, struct firn_error *err);
 
+/* target_modules becomes the architecture's (LoRA's defaults) where it is unset. */
+firn_status firn_wrap_targets_of(struct firn_wrap *w, const struct firn_model *m, struct firn_error *err);
 /* target_modules must be set already or have been filled by firn_default_names. */
 firn_status firn_wrap_open(struct firn_wrap *w, enum firn_task task, const char *file, struct firn_error *err);
 /* Of it only modules_to_save, for methods that wrap nothing. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The family of LoRA: where each variant starts, and what it trains. */
+#include "base/mt19937.h"
 #include "tiny.h"
 
 #include <math.h>
@@ -238,6 +239,34 @@ static void the_second_factor_and_vectors_learn_faster_with_lora_plus(void **sta
     tiny_close(&t);
 }
 
+/* PyTorch's numbers: uniform_(-b, b) of a generator seeded with 123, b = sqrt(6 / fan_in) */
+static void the_shared_matrices_of_vera_are_those_that_pytorch_draws(void **state)
+{
+    (void) state;
+    struct firn_mt19937 mt;
+    struct tiny t;
+    firn_mt19937_seed(&mt, 5489);
+    assert_int_equal(firn_mt19937_next(&mt), 3499211612u);
+    for (int i = 1; i < 9999; i++)
+        firn_mt19937_next(&mt);
+    assert_int_equal(firn_mt19937_next(&mt), 4123659995u); /* the standard's 10000th */
+    expect_ok(tiny_open(&t, "llama", FIRN_TASK_CAUSAL_LM,
+                        "{\"type\":\"vera\",\"r\":2,\"projection_prng_key\":123,\"target_modules\":[\"q_proj\",\"down_proj\"]}"),
+              &t.err);
+    const float *A = firn_weights_copy(&t.model.weights, "vera_A.123.2.8");
+    const float *part = firn_weights_copy(&t.model.weights, "vera_A.123.2.6");
+    const float *B = firn_weights_copy(&t.model.weights, "vera_B.123.2.8");
+    assert_true(A != NULL && part != NULL && B != NULL);
+    static const float want_a[] = { -0x1.699eb4p-2f, 0x1.d600cep-6f, -0x1.b87118p-2f, 0x1.4e6d98p-2f, -0x1.79ce34p-1f };
+    static const float want_b[] = { -0x1.5241e8p+0f, 0x1.225666p+0f, -0x1.a2465cp-2f, 0x1.1ca7b4p-1f, 0x1.398d0ep+0f };
+    assert_memory_equal(A, want_a, sizeof want_a);
+    assert_memory_equal(B, want_b, sizeof want_b);
+    assert_memory_equal(part, A, 6 * sizeof *A);
+    assert_memory_equal(part + 6, A + 8, 6 * sizeof *A);
+    tiny_close(&t);
+    assert_true(off_at_start("llama", FIRN_TASK_CAUSAL_LM, "{\"type\":\"vera\",\"r\":3}") == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -247,6 +276,7 @@ int main(void)
         cmocka_unit_test(factors_out_of_the_weight_are_saved_as_a_plain_adapter),
         cmocka_unit_test(starts_that_cannot_be_are_refused),
         cmocka_unit_test(the_second_factor_and_vectors_learn_faster_with_lora_plus),
+        cmocka_unit_test(the_shared_matrices_of_vera_are_those_that_pytorch_draws),
     };
     return cmocka_run_group_tests(tests, make, drop);
 }

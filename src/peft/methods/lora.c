@@ -85,18 +85,6 @@ static firn_status check_settings(const struct lora *l, const char *file, struct
     return FIRN_OK;
 }
 
-static firn_status default_targets(struct firn_wrap *w, const struct firn_model *m, struct firn_error *err)
-{
-    if (!firn_is_unset(w->target_modules))
-        return FIRN_OK;
-    json_decref(w->target_modules);
-    w->target_modules = json_array();
-    bool failed = w->target_modules == NULL;
-    for (const char *const *t = m->arch->targets; t != NULL && *t != NULL; t++)
-        failed |= json_array_append_new(w->target_modules, json_string(*t)) != 0;
-    return failed ? firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for settings") : FIRN_OK;
-}
-
 static firn_status open_lora(void *settings, const struct firn_model *m, enum firn_task task, const char *file,
                              struct firn_error *err)
 {
@@ -105,7 +93,7 @@ static firn_status open_lora(void *settings, const struct firn_model *m, enum fi
     if (status == FIRN_OK)
         status = check_settings(l, file, err);
     if (status == FIRN_OK)
-        status = default_targets(&l->wrap, m, err);
+        status = firn_wrap_targets_of(&l->wrap, m, err);
     if (status == FIRN_OK)
         status = firn_wrap_open(&l->wrap, task, file, err);
     if (status == FIRN_OK)
