@@ -101,7 +101,6 @@ AGREES(llama3_agrees_with_the_reference, "llama3-bpe")
 AGREES(qwen2_agrees_with_the_reference, "qwen2-bpe")
 AGREES(roberta_agrees_with_the_reference, "roberta-bpe")
 AGREES(t5_agrees_with_the_reference, "t5-unigram")
-AGREES(t5v11_agrees_with_the_reference, "t5v11-unigram")
 
 int main(void)
 {
@@ -114,7 +113,6 @@ int main(void)
         cmocka_unit_test(qwen2_agrees_with_the_reference),
         cmocka_unit_test(roberta_agrees_with_the_reference),
         cmocka_unit_test(t5_agrees_with_the_reference),
-        cmocka_unit_test(t5v11_agrees_with_the_reference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
