@@ -107,6 +107,9 @@ struct firn_method {
      * files hold it under "prompt_embeddings". Trained tensors called "prompt_encoder...." are then in no adapter file. NULL,
      * or an empty value: files hold what is trained. */
     firn_val (*table)(const void *settings, struct firn_build *b);
+    bool keeps_network;     /* ... but of this method's files, which hold both */
+    /* Of methods whose prompts differ by task: the table's first row and the rows *n of a task; -1: there is none. */
+    int64_t (*task_row)(const void *settings, const char *name, int64_t *n);
     /* First values that depend on more than a name and a seed; called after the others are filled. */
     firn_status (*init)(const void *settings, const struct firn_model *m, const struct firn_param_set *params,
                         uint64_t seed, float *flat, struct firn_error *err);
@@ -254,6 +257,7 @@ const char *firn_cache_name(char *text, size_t size, const char *what, int64_t l
  *   input_ids, token_type_ids, position_ids [B T] i32; attention_mask [B, T] i32; pick [B] i32: row of the pooled token
  *   (BERT b T; Llama b T + the last position that is no padding);
  *   decoder_input_ids [B target] i32: seq2seq_lm, where the rows of `pick` are the decoder's;
+ *   virtual_ids [B T] i32: rows of a method's table where input_ids is -1, else -1 (prompts of several tasks);
  *   labels i32: [B] for sequence classification, [B target] for seq2seq_lm, else [B T], shifted already for causal_lm,
  *   -100 = not counted;
  *   targets [B, classes] f32: regression and multi-label; scale [1] f32: what each row's loss is multiplied with:

@@ -41,10 +41,6 @@ firn_status firn_lora_save(const struct firn_adapter *a, struct firn_model *m, c
 firn_status firn_lora_read(const struct firn_adapter *a, const struct firn_safetensors *file, float *flat,
                            struct firn_error *err);
 
-/* A method's computed table (struct firn_method's `table`), on cpu:exact: its bytes depend on no device. *values is
- * NULL where files hold what is trained; free() it. */
-firn_status firn_adapter_table(const struct firn_adapter *a, struct firn_model *m, const float *flat, float **values,
-                               struct firn_shape *shape, struct firn_error *err);
 /* Trained, but in no adapter file: the network behind a table. */
 bool firn_is_behind_table(const struct firn_adapter *a, const char *name);
 

@@ -34,6 +34,11 @@ void firn_adapter_close(struct firn_adapter *a);
 /* True when a network trains whose output is all that adapter files hold (see struct firn_method's `table`). */
 bool firn_adapter_has_network(const struct firn_adapter *a);
 
+/* A method's computed table (struct firn_method's `table`), on cpu:exact: its bytes depend on no device. *values is
+ * NULL where files hold what is trained; free() it. */
+firn_status firn_adapter_table(const struct firn_adapter *a, struct firn_model *m, const float *flat, float **values,
+                               struct firn_shape *shape, struct firn_error *err);
+
 /* Initial values of all trained tensors: by seed and name, or the base's own. Padding between tensors is left alone. */
 firn_status firn_adapter_init(const struct firn_adapter *a, struct firn_model *m, uint64_t seed, float *flat,
                               struct firn_error *err);

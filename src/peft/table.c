@@ -5,10 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool firn_is_behind_table(const struct firn_adapter *a, const char *name)
+static bool is_of_network(const struct firn_adapter *a, const char *name)
 {
     static const char prefix[] = "prompt_encoder.";
     return a->method->table != NULL && strncmp(name, prefix, sizeof prefix - 1) == 0;
+}
+
+bool firn_is_behind_table(const struct firn_adapter *a, const char *name)
+{
+    return is_of_network(a, name) && !a->method->keeps_network;
 }
 
 bool firn_adapter_has_network(const struct firn_adapter *a)
@@ -54,7 +59,10 @@ firn_status firn_adapter_table(const struct firn_adapter *a, struct firn_model *
     struct firn_device *device = NULL;
     struct firn_store *store = NULL;
     *values = NULL;
-    if (!firn_adapter_has_network(a))
+    bool has_network = false;
+    for (size_t i = 0; i < a->params.count; i++)
+        has_network |= is_of_network(a, a->params.list[i].name);
+    if (!has_network)
         return FIRN_OK;
     struct firn_graph *g = firn_graph_create();
     firn_status status = g == NULL ? firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a graph")

@@ -142,6 +142,34 @@ static firn_status find(const struct firn_case_file *c, const char *name, int64_
     return FIRN_OK;
 }
 
+/* Ids from the vocabulary's size on are virtual tokens of the row's task. */
+static firn_status place_virtual(const struct firn_case_file *c, const struct firn_session *s, int64_t index,
+                                 struct firn_inputs *in, struct firn_error *err)
+{
+    const struct firn_method *method = s->adapter.method;
+    const struct firn_tensor *ids;
+    firn_status status = find(c, "task_ids", index + 1, in->batch, &ids, err);
+    for (int64_t b = 0; b < in->batch && ids != NULL && status == FIRN_OK; b++) {
+        int32_t task;
+        int64_t n = 0;
+        copy_ints(ids, index * in->batch + b, 1, &task);
+        const json_t *tree = json_array_get(json_object_get(c->json, "tasks"), task < 0 ? SIZE_MAX : (size_t) task);
+        const char *name = text(tree, "name");
+        const int64_t first = method != NULL && method->task_row != NULL ? method->task_row(s->adapter.settings, name, &n) : -1;
+        if (first < 0)
+            return firn_fail(err, FIRN_ERR_FORMAT, .file = c->batches.path, .key = "task_ids", .expected = "a task of the case",
+                             .got = FIRN_STR("%d", task));
+        for (int64_t i = b * in->length; i < (b + 1) * in->length; i++) {
+            const int64_t k = in->input_ids[i] - s->model.config.vocabulary;
+            if (k < 0 || k >= n)
+                continue;
+            in->virtual_ids[i] = (int32_t) (first + k);
+            in->input_ids[i] = -1;
+        }
+    }
+    return status;
+}
+
 firn_status firn_case_inputs(const struct firn_case_file *c, const struct firn_session *s, int64_t index,
                              struct firn_inputs *in, struct firn_error *err)
 {
@@ -186,6 +214,11 @@ firn_status firn_case_inputs(const struct firn_case_file *c, const struct firn_s
         firn_tensor_read_f32(labels, index * n_labels, n_labels, in->targets);
     else if (labels != NULL)
         copy_ints(labels, index, n_labels, in->labels);
+    status = place_virtual(c, s, index, in, err);
+    if (status) {
+        firn_inputs_free(in);
+        return status;
+    }
     const struct firn_build_params p = { .task = c->task, .problem = c->problem };
     firn_inputs_finish(in, &s->model, &s->adapter, &p);
     return FIRN_OK;

@@ -11,7 +11,7 @@ firn_status firn_inputs_create(struct firn_inputs *in, int64_t batch, int64_t le
     const size_t n = (size_t) (batch * length) + 1;
     *in = (struct firn_inputs){ .batch = batch, .length = length, .classes = classes };
     int32_t **const arrays[] = { &in->input_ids, &in->token_type_ids, &in->position_ids, &in->attention_mask,
-                                 &in->labels, &in->pick, &in->first };
+                                 &in->labels, &in->pick, &in->first, &in->virtual_ids };
     bool made = true;
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
         made &= (*arrays[i] = calloc(n, sizeof(int32_t))) != NULL;
@@ -20,8 +20,10 @@ firn_status firn_inputs_create(struct firn_inputs *in, int64_t batch, int64_t le
         firn_inputs_free(in);
         return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a batch");
     }
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         in->labels[i] = in->first[i] = -100;
+        in->virtual_ids[i] = -1;
+    }
     return FIRN_OK;
 }
 
@@ -53,6 +55,7 @@ void firn_inputs_free(struct firn_inputs *in)
     free(in->labels);
     free(in->pick);
     free(in->first);
+    free(in->virtual_ids);
     free(in->targets);
     memset(in, 0, sizeof *in);
 }
@@ -152,7 +155,7 @@ firn_status firn_inputs_check(const struct firn_inputs *in, const struct firn_mo
                        p->task == FIRN_TASK_SEQ2SEQ_LM;
     const int64_t classes = is_lm ? m->config.vocabulary : p->n_labels;
     for (int64_t i = 0; i < n; i++)
-        if (in->input_ids[i] < 0 || in->input_ids[i] >= m->config.vocabulary)
+        if (in->virtual_ids[i] < 0 && (in->input_ids[i] < 0 || in->input_ids[i] >= m->config.vocabulary))
             return firn_fail(err, FIRN_ERR_SHAPE, .key = "input_ids",
                              .expected = FIRN_STR("ids below the vocabulary of %lld", (long long) m->config.vocabulary),
                              .got = FIRN_STR("%d (tokenizer and model do not fit)", in->input_ids[i]));
@@ -243,6 +246,7 @@ firn_status firn_inputs_upload(const struct firn_inputs *in, const struct firn_m
         size_t size;
     } leaves[] = {
         { "input_ids", in->input_ids, n },
+        { "virtual_ids", in->virtual_ids, n },
         { "token_type_ids", e.token_type_ids, tokens },
         { "position_ids", e.position_ids, tokens },
         { "attention_mask", e.attention_mask, keys },

@@ -11,6 +11,7 @@ struct firn_inputs {
     int64_t target;      /* seq2seq_lm: tokens that the decoder reads; else 0 */
     int32_t *decoder_input_ids; /* [batch, target]; NULL without */
     int32_t *labels;     /* [batch], [batch, length] or [batch, target] */
+    int32_t *virtual_ids; /* [batch, length]: rows of a method's table where input_ids is -1, else -1 */
     int32_t *first;      /* [batch]: causal_lm, the label of the first token, which only a virtual token can predict */
     int32_t *pick;       /* [batch]: rows without virtual tokens: b length + t */
     float *targets;      /* [batch, classes] */

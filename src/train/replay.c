@@ -49,6 +49,23 @@ static bool pads_left(const struct firn_case_file *c)
     return false;
 }
 
+/* The settings of a method that PEFT does not have. */
+static json_t *method_of(const struct firn_case_file *c)
+{
+    json_t *method = json_pack("{s:s}", "type", c->method);
+    const json_t *tasks = json_object_get(c->json, "tasks"), *encoder = json_object_get(c->json, "encoder");
+    static const char *const words[][2] = { { "type", "encoder" }, { "hidden", "encoder_hidden_size" },
+                                            { "layers", "encoder_num_layers" } };
+    if (tasks == NULL)
+        return method;
+    json_object_set(method, "tasks", (json_t *) tasks);
+    json_object_set(method, "num_virtual_tokens", json_object_get(c->json, "num_virtual_tokens"));
+    for (int i = 0; i < 3; i++)
+        if (json_object_get(encoder, words[i][0]) != NULL)
+            json_object_set(method, words[i][1], json_object_get(encoder, words[i][0]));
+    return method;
+}
+
 /* adapter_init holds the settings too; cases without PEFT's files name their method only. */
 static firn_status open_session(struct replay *r, struct firn_error *err)
 {
@@ -59,7 +76,7 @@ static firn_status open_session(struct replay *r, struct firn_error *err)
     if (status == FIRN_OK && firn_path_exists(config))
         status = firn_json_load(config, &method, err);
     else if (status == FIRN_OK && strcmp(c->method, "none") != 0)
-        method = json_pack("{s:s}", "type", c->method);
+        method = method_of(c);
     if (method != NULL)
         json_object_set_new(method, "peft_compatible", json_true());
     const struct firn_session_params params = {
@@ -390,6 +407,31 @@ static firn_status save(struct replay *r, struct firn_error *err)
     return status;
 }
 
+/* The prompt of each task: out of its table, or of the network behind all. */
+static firn_status dump_virtual(struct replay *r, struct firn_error *err)
+{
+    const struct firn_adapter *a = &r->s.adapter;
+    const json_t *tasks = json_object_get(r->c.json, "tasks");
+    const int64_t width = r->s.model.config.width;
+    struct firn_shape shape;
+    float *table = NULL;
+    firn_status status = firn_session_pull(&r->s, "params", r->s.flat, err);
+    if (status == FIRN_OK)
+        status = firn_adapter_table(a, &r->s.model, r->s.flat, &table, &shape, err);
+    for (size_t i = 0; i < json_array_size(tasks) && status == FIRN_OK; i++) {
+        int64_t n = 0;
+        const char *name = json_string_value(json_object_get(json_array_get(tasks, i), "name"));
+        const int64_t first = name != NULL ? a->method->task_row(a->settings, name, &n) : -1;
+        const struct firn_param *own = firn_params_find(&a->params, FIRN_STR("prompt_table.%s.weight", name != NULL ? name : ""));
+        const float *from = table != NULL ? table + first * width : own != NULL ? r->s.flat + own->offset : NULL;
+        if (first < 0 || from == NULL ||
+            firn_dump_add(&r->dump, FIRN_STR("final_virtual.%s", name), FIRN_F32, firn_dims(n, width), from) == NULL)
+            status = no_memory(err);
+    }
+    free(table);
+    return status;
+}
+
 static firn_status run(struct replay *r, struct firn_error *err)
 {
     if (r->c.task == FIRN_TASK_EMBEDDING)
@@ -401,6 +443,8 @@ static firn_status run(struct replay *r, struct firn_error *err)
         status = train(r, err);
     if (status == FIRN_OK)
         status = dump_logits(r, "final_logits", FIRN_PLAN_LOGITS, err);
+    if (status == FIRN_OK && r->s.adapter.method != NULL && r->s.adapter.method->task_row != NULL)
+        status = dump_virtual(r, err);
     if (status == FIRN_OK && r->c.quantised != FIRN_NONE)
         status = firn_dump_quantised(&r->dump, &r->s, json_object_get(json_object_get(r->c.json, "base_quantization"), "stored"),
                                      err);
