@@ -171,7 +171,8 @@ static firn_status run(const struct firn_args *args, struct firn_error *err)
     if (!firn_path_exists(path))
         status = firn_fail(err, FIRN_ERR_IO, .file = path, .what = "no such file or directory");
     else if (!firn_path_is_dir(path))
-        status = inspect_file(path, out, err);
+        status = strlen(path) > 5 && strcmp(path + strlen(path) - 5, ".gguf") == 0 ? inspect_model(path, f->tensors, out, err)
+                                                                                   : inspect_file(path, out, err);
     else {
         if (has(path, "manifest.json"))
             status = inspect_json(path, "manifest.json", "checkpoint", out, err);

@@ -73,15 +73,21 @@ firn_status firn_config_load(struct firn_config *c, const struct firn_arch **arc
     json_t *root = NULL;
     memset(c, 0, sizeof *c);
     firn_status status = firn_json_load(path, &root, err);
-    if (status)
-        return status;
+    if (status == FIRN_OK)
+        status = firn_config_read(c, arch, root, path, err);
+    json_decref(root);
+    return status;
+}
+
+firn_status firn_config_read(struct firn_config *c, const struct firn_arch **arch, const json_t *root, const char *path,
+                             struct firn_error *err)
+{
+    firn_status status;
+    memset(c, 0, sizeof *c);
     const char *type = json_string_value(json_object_get(root, "model_type"));
     *arch = type != NULL ? find(type) : NULL;
-    if (*arch == NULL) {
-        status = unknown(path, type, err);
-        json_decref(root);
-        return status;
-    }
+    if (*arch == NULL)
+        return unknown(path, type, err);
     c->pad_id = c->bos_id = c->eos_id = -1;
     c->classifier_dropout = -1;
     status = firn_options_reset((*arch)->keys, c, err);
@@ -92,7 +98,6 @@ firn_status firn_config_load(struct firn_config *c, const struct firn_arch **arc
         status = check_only((*arch)->only, root, path, err);
     if (status == FIRN_OK)
         status = (*arch)->finish(c, path, err);
-    json_decref(root);
     if (status == FIRN_ERR_USAGE) { /* a wrong value in a file is the file's fault, not the command line's */
         status = FIRN_ERR_FORMAT;
         if (err != NULL)

@@ -53,6 +53,9 @@ extern const char *const firn_activation_words[], *const firn_activation_words_a
 /* Finds the architecture by model_type and reads its keys; an unknown one is an error that lists those there are. */
 firn_status firn_config_load(struct firn_config *config, const struct firn_arch **arch, const char *path,
                              struct firn_error *err);
+/* The same from a tree; `path` is for messages. */
+firn_status firn_config_read(struct firn_config *config, const struct firn_arch **arch, const json_t *root,
+                             const char *path, struct firn_error *err);
 void firn_config_free(struct firn_config *config, const struct firn_arch *arch);
 
 #endif

@@ -5,6 +5,7 @@
 #include "model/squares.h"
 
 #include "base/file.h"
+#include "model/gguf_model.h"
 #include "tensor/quant.h"
 
 #include <math.h>
@@ -41,21 +42,51 @@ firn_status firn_model_open_config(struct firn_model *m, const char *path, enum 
     return status;
 }
 
+static firn_status open_gguf(struct firn_model *m, const char *file, struct firn_error *err)
+{
+    float *factors = NULL;
+    int64_t n = 0;
+    firn_status status = firn_gguf_model_open(file, &m->gguf_config, &m->weights, &factors, &n, err);
+    if (status == FIRN_OK)
+        status = firn_config_read(&m->config, &m->arch, m->gguf_config, file, err);
+    if (status == FIRN_OK && n > 0 && n != m->config.head_dim / 2)
+        status = firn_fail(err, FIRN_ERR_FORMAT, .file = file, .key = "rope_freqs.weight",
+                           .expected = FIRN_STR("%lld numbers", (long long) m->config.head_dim / 2),
+                           .got = FIRN_STR("%lld", (long long) n));
+    for (int64_t i = 0; status == FIRN_OK && i < n; i++)
+        m->config.rope.factors[m->config.rope.n_factors++] = factors[i];
+    free(factors);
+    return status;
+}
+
+static firn_status open_directory(struct firn_model *m, struct firn_error *err)
+{
+    char *path = firn_path_join(m->directory, "config.json");
+    firn_status status = path != NULL ? firn_weights_open(&m->weights, m->directory, err)
+                                      : firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a path");
+    if (status == FIRN_OK)
+        status = firn_config_load(&m->config, &m->arch, path, err);
+    free(path);
+    return status;
+}
+
 firn_status firn_model_open(struct firn_model *m, const char *directory, struct firn_error *err)
 {
     memset(m, 0, sizeof *m);
+    char *file = NULL;
+    firn_status status = firn_gguf_locate(directory, &file, err);
     m->directory = firn_strdup(directory);
-    char *path = firn_path_join(directory, "config.json");
-    firn_status status = m->directory != NULL && path != NULL
-                             ? FIRN_OK
-                             : firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a path");
+    if (status == FIRN_OK && m->directory == NULL)
+        status = firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a path");
+    if (status == FIRN_OK && !firn_path_is_dir(directory) && file != NULL) { /* what lies beside the file */
+        char *slash = strrchr(m->directory, '/');
+        strcpy(slash != NULL ? slash : m->directory, slash == NULL ? "." : slash == m->directory ? "/" : "");
+    }
     if (status == FIRN_OK)
-        status = firn_weights_open(&m->weights, directory, err);
-    if (status == FIRN_OK)
-        status = firn_config_load(&m->config, &m->arch, path, err);
+        status = file != NULL ? open_gguf(m, file, err) : open_directory(m, err);
     if (status == FIRN_OK && m->arch->ties != NULL)
         m->config.tie_embeddings = m->arch->ties(m);
-    free(path);
+    free(file);
     if (status)
         firn_model_close(m);
     return status;
@@ -65,6 +96,7 @@ void firn_model_close(struct firn_model *m)
 {
     firn_weights_close(&m->weights);
     firn_config_free(&m->config, m->arch);
+    json_decref(m->gguf_config);
     free(m->directory);
     memset(m, 0, sizeof *m);
 }
@@ -227,9 +259,13 @@ static void convert(const struct firn_tensor *t, int64_t start, int64_t n, enum 
     enum { PIECE = 1024 };
     float values[PIECE];
     const struct firn_tensor to = { .dtype = dtype, .shape = firn_dims(n), .data = out };
+    const struct firn_packed *packed = t->data == NULL ? firn_weights_packed(t) : NULL;
     for (int64_t at = 0; at < n; at += PIECE) {
         const int64_t count = n - at < PIECE ? n - at : PIECE;
-        firn_tensor_read_f32(t, start + at, count, values);
+        if (packed != NULL)
+            firn_packed_read(packed, start + at, count, values);
+        else
+            firn_tensor_read_f32(t, start + at, count, values);
         firn_tensor_write_f32(&to, at, count, values);
     }
 }
@@ -349,13 +385,20 @@ static firn_status load_leaf(struct firn_model *m, const struct firn_value *v, s
     const struct firn_tensor *t =
         is_made_leaf(v) ? NULL : firn_weights_find(&m->weights, m->arch->prefix, v->name, NULL);
     const bool is_host = firn_store_device(store)->is_host;
-    const bool converts = t != NULL && t->dtype != v->dtype && v->shape.rank > 1;
-    const void *data = NULL;
-    firn_status status = converts ? firn_weights_fill(&m->weights, t, err) : firn_model_leaf(m, v, &data, err);
+    const bool is_packed = t != NULL && firn_weights_packed(t) != NULL;
+    const bool encodes = firn_dtype_is_quantised(v->dtype);
+    const void *data = firn_weights_copy(&m->weights, v->name); /* a method's own base goes before the file's */
+    const bool converts = data == NULL && t != NULL && (is_packed || t->dtype != v->dtype) && v->shape.rank > 1;
+    const bool decodes = is_packed && converts && t->data == NULL;
+    firn_status status = decodes && !encodes ? FIRN_OK /* on the way */
+                         : converts          ? firn_weights_fill(&m->weights, t, err)
+                                             : firn_model_leaf(m, v, &data, err);
     if (status == FIRN_OK)
-        status = firn_dtype_is_quantised(v->dtype) ? stream_codes(store, v, t, err)
-                 : converts                        ? stream(store, v, t, err)
-                                                   : firn_store_add(store, FIRN_LEAF_WEIGHT, v->name, size, data, err);
+        status = converts && encodes ? stream_codes(store, v, t, err)
+                 : converts          ? stream(store, v, t, err)
+                                     : firn_store_add(store, FIRN_LEAF_WEIGHT, v->name, size, data, err);
+    if (decodes && encodes)
+        firn_weights_forget(t);
     if (status == FIRN_OK && t != NULL && (converts || !is_host))
         firn_weights_drop(&m->weights, t);
     return status;

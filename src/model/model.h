@@ -197,6 +197,7 @@ struct firn_arch {
 struct firn_model {
     char *directory;
     struct firn_config config;
+    json_t *gguf_config;       /* what config.json would hold, of a model in a GGUF file; else NULL */
     const struct firn_arch *arch;
     struct firn_weights weights;
     enum firn_dtype base_dtype; /* of frozen matrices, set before the first graph; FIRN_NONE: as stored */

@@ -161,6 +161,8 @@ void firn_rope_fill(float *table, int64_t positions, int64_t dim, const struct f
             frequency = llama3(rope, frequency);
         else if (rope->kind == FIRN_ROPE_YARN)
             frequency = yarn(rope, i, dim, frequency);
+        if (i < rope->n_factors)
+            frequency /= (double) rope->factors[i];
         for (int64_t p = 0; p < positions; p++) {
             table[p * dim + i] = (float) (rope->gain * cos((double) p * frequency));
             table[p * dim + half + i] = (float) (rope->gain * sin((double) p * frequency));

@@ -17,6 +17,8 @@ struct firn_rope {
     double beta_fast, beta_slow;   /* yarn */
     bool truncate;                 /* yarn */
     double gain;                   /* of cos and sin; yarn's attention factor, else 1 */
+    int n_factors;                 /* GGUF files: frequency i is divided by factors[i]; 0: there are none */
+    float factors[128];
 };
 
 /* Reads either spelling: rope_theta with rope_scaling {type or rope_type, ...}, or rope_parameters {rope_type, rope_theta,

@@ -250,6 +250,7 @@ void firn_safetensors_close(struct firn_safetensors *f)
     for (size_t i = 0; i < f->count; i++) {
         if (f->tensors[i].is_copied)
             free(f->tensors[i].tensor.data);
+        free(f->tensors[i].packed);
         free(f->tensors[i].name);
     }
     free(f->tensors);

@@ -20,6 +20,7 @@ struct firn_named_tensor {
     struct firn_tensor tensor; /* data points into the file's mapping */
     size_t size_bytes;         /* set by the reader */
     bool is_copied;            /* data is the reader's own: the file holds it at an odd address */
+    struct firn_packed *packed; /* owned: the file holds it in a form that must be decoded, data is NULL until then */
 };
 
 struct firn_safetensors {

@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "model/gguf_model.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -175,7 +176,9 @@ firn_status firn_weights_check(const char *directory, struct firn_error *err)
 {
     char *path;
     bool is_index;
-    const firn_status status = find_files(directory, &path, &is_index, err);
+    firn_status status = firn_gguf_locate(directory, &path, err);
+    if (status == FIRN_OK && path == NULL)
+        status = find_files(directory, &path, &is_index, err);
     free(path);
     return status;
 }
@@ -297,12 +300,29 @@ float *firn_weights_room(struct firn_weights *w, const char *path, int64_t n)
     return values;
 }
 
+const struct firn_packed *firn_weights_packed(const struct firn_tensor *t)
+{
+    return ((const struct firn_named_tensor *) ((const char *) t - offsetof(struct firn_named_tensor, tensor)))->packed;
+}
+
+void firn_weights_forget(const struct firn_tensor *t)
+{
+    struct firn_named_tensor *named =
+        (struct firn_named_tensor *) ((char *) (uintptr_t) t - offsetof(struct firn_named_tensor, tensor));
+    if (named->packed == NULL || !named->is_copied)
+        return;
+    free(named->tensor.data);
+    named->tensor.data = NULL;
+    named->is_copied = false;
+}
+
 void firn_weights_drop(const struct firn_weights *w, const struct firn_tensor *t)
 {
+    const struct firn_named_tensor *named =
+        (const struct firn_named_tensor *) ((const char *) t - offsetof(struct firn_named_tensor, tensor));
     for (size_t i = 0; i < w->n_files; i++)
         if (!w->files[i].is_borrowed)
-            firn_map_drop(&w->files[i].map, t->data,
-                          (size_t) firn_shape_count(&t->shape) * firn_dtype_size(t->dtype));
+            firn_map_drop(&w->files[i].map, named->packed != NULL ? named->packed->bytes : t->data, named->size_bytes);
 }
 
 firn_status firn_weights_fingerprint(const struct firn_weights *w, char text[32], struct firn_error *err)

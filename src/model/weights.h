@@ -28,7 +28,9 @@ void firn_weights_open_made(struct firn_weights *w, enum firn_dtype matrices, do
 /* The tensor `path` of such weights, without bytes; NULL without memory. */
 const struct firn_tensor *firn_weights_make(struct firn_weights *w, const char *path, struct firn_shape shape);
 const struct firn_tensor *firn_weights_find_made(const struct firn_weights *w, const char *path);
-/* Makes the bytes of such a tensor if it has none; does nothing for others. */
+/* How the file holds the elements of a tensor that was found; NULL: as they are, at its data. */
+const struct firn_packed *firn_weights_packed(const struct firn_tensor *t);
+/* Makes the bytes of such a tensor, or of a packed one, if it has none; does nothing for others. */
 firn_status firn_weights_fill(const struct firn_weights *w, const struct firn_tensor *t, struct firn_error *err);
 /* Only whether the directory holds such files, with the same errors; reads nothing. */
 firn_status firn_weights_check(const char *directory, struct firn_error *err);
@@ -40,6 +42,8 @@ const struct firn_tensor *firn_weights_find(const struct firn_weights *w, const 
 const void *firn_weights_copy(const struct firn_weights *w, const char *path);
 /* Keeps malloc'd bytes under a name; they are the caller's still when it fails. */
 firn_status firn_weights_keep(struct firn_weights *w, const char *path, void *data);
+/* Gives back what firn_weights_fill made of a packed tensor; nobody may use it still. */
+void firn_weights_forget(const struct firn_tensor *t);
 /* The tensor's bytes were copied elsewhere: pages of the mapping are given back. */
 void firn_weights_drop(const struct firn_weights *w, const struct firn_tensor *t);
 /* Space for n floats under a name: what is kept there already (of the same size), or new. NULL without memory. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Weights without files: what a model of this config.json would hold, with values from a seed. */
 #include "base/str.h"
+#include "model/gguf.h"
 #include "model/weights.h"
 
 #include <math.h>
@@ -61,8 +62,30 @@ static void fill_matrix(struct firn_tensor *t, uint64_t seed, float most)
     }
 }
 
+/* A packed tensor's floats in its own type; they stay as long as the file. */
+static firn_status unpack(struct firn_named_tensor *t, struct firn_error *err)
+{
+    enum { PIECE = 1024 };
+    const int64_t n = firn_shape_count(&t->tensor.shape);
+    float values[PIECE];
+    t->tensor.data = malloc((size_t) n * firn_dtype_size(t->tensor.dtype) + 1);
+    if (t->tensor.data == NULL)
+        return firn_fail(err, FIRN_ERR_MEMORY, .key = t->name, .what = "out of memory for it");
+    t->is_copied = true;
+    for (int64_t at = 0; at < n; at += PIECE) {
+        const int64_t count = n - at < PIECE ? n - at : PIECE;
+        firn_packed_read(t->packed, at, count, values);
+        firn_tensor_write_f32(&t->tensor, at, count, values);
+    }
+    return FIRN_OK;
+}
+
 firn_status firn_weights_fill(const struct firn_weights *w, const struct firn_tensor *tensor, struct firn_error *err)
 {
+    if (firn_weights_packed(tensor) != NULL)
+        return tensor->data != NULL
+                   ? FIRN_OK
+                   : unpack((struct firn_named_tensor *) ((char *) (uintptr_t) tensor - offsetof(struct firn_named_tensor, tensor)), err);
     struct firn_named_tensor *t = NULL;
     for (size_t i = 0; i < w->n_made && t == NULL; i++)
         t = &w->made[i]->tensor == tensor ? w->made[i] : NULL;

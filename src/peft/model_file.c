@@ -20,6 +20,7 @@ struct source {
 
 struct saving {
     const struct firn_arch *arch;
+    const struct firn_weights *weights;
     const struct firn_adapter *adapter;
     float *flat;
     bool merges;
@@ -126,9 +127,8 @@ static void note_change(const struct saving *s, const char *name, const struct f
     }
 }
 
-static firn_status fill(void *user, size_t at, void *data, struct firn_error *err)
+static firn_status fill_values(const struct saving *s, size_t at, void *data, struct firn_error *err)
 {
-    const struct saving *s = user;
     const size_t index = s->file[at];
     const struct source *from = &s->sources[index];
     const char *name = s->list[index].name;
@@ -153,6 +153,20 @@ static firn_status fill(void *user, size_t at, void *data, struct firn_error *er
     if (status == FIRN_OK)
         firn_tensor_write_f32(&to, 0, n, values);
     free(values);
+    return status;
+}
+
+/* A tensor that the base holds packed is unpacked for as long as it is written. */
+static firn_status fill(void *user, size_t at, void *data, struct firn_error *err)
+{
+    const struct saving *s = user;
+    const struct firn_tensor *base = s->sources[s->file[at]].base;
+    const bool makes = base != NULL && base->data == NULL;
+    firn_status status = makes ? firn_weights_fill(s->weights, base, err) : FIRN_OK;
+    if (status == FIRN_OK)
+        status = fill_values(s, at, data, err);
+    if (makes)
+        firn_weights_forget(base);
     return status;
 }
 
@@ -262,8 +276,10 @@ static firn_status save_config(struct firn_model *m, const struct firn_build_par
     char *from = firn_path_join(m->directory, "config.json"), *to = firn_path_join(directory, "config.json");
     json_t *config = NULL;
     firn_status status = from != NULL && to != NULL
-                             ? firn_json_load(from, &config, err)
+                             ? m->gguf_config == NULL ? firn_json_load(from, &config, err) : FIRN_OK
                              : firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a path");
+    if (m->gguf_config != NULL)
+        config = json_deep_copy(m->gguf_config);
     if (status == FIRN_OK) {
         json_object_set_new(config, "architectures", json_pack("[s]", m->arch->class_name[p->task]));
         json_object_del(config, "_name_or_path");
@@ -380,7 +396,7 @@ firn_status firn_model_save(const struct firn_adapter *a, struct firn_model *m, 
                             struct firn_error *err)
 {
     struct firn_merge_report report = { 0 };
-    struct saving s = { .arch = m->arch, .adapter = a, .flat = flat, .merges = merges, .report = &report };
+    struct saving s = { .arch = m->arch, .weights = &m->weights, .adapter = a, .flat = flat, .merges = merges, .report = &report };
     firn_status status = list_tensors(&s, m, p, save, err);
     if (status == FIRN_OK)
         status = firn_dir_create(directory, err);

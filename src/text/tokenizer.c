@@ -133,14 +133,30 @@ done:
     return s;
 }
 
-firn_status firn_tokenizer_open(struct firn_tokenizer **out, const char *directory,
+/* A model in one file has its tokenizer beside it. */
+static char *folder_of(const char *path)
+{
+    char *folder = firn_strdup(path);
+    if (folder == NULL || firn_path_is_dir(path) || !firn_path_exists(path))
+        return folder;
+    char *slash = strrchr(folder, '/');
+    strcpy(slash != NULL ? slash : folder, slash == NULL ? "." : slash == folder ? "/" : "");
+    return folder;
+}
+
+firn_status firn_tokenizer_open(struct firn_tokenizer **out, const char *model,
                                 struct firn_error *err)
 {
     struct firn_tokenizer *tok = NULL;
-    char *path = firn_path_join(directory, "tokenizer.json");
+    char *directory = folder_of(model);
+    char *path = directory != NULL ? firn_path_join(directory, "tokenizer.json") : NULL;
     *out = NULL;
-    firn_status s = path == NULL ? firn_fail(err, FIRN_ERR_MEMORY, .file = directory)
-                                 : read_file(&tok, path, err);
+    firn_status s = path == NULL ? firn_fail(err, FIRN_ERR_MEMORY, .file = model, .what = "out of memory for a path")
+                    : strcmp(directory, model) != 0 && !firn_path_exists(path)
+                        ? firn_fail(err, FIRN_ERR_IO, .file = path,
+                                    .what = "is missing; a GGUF model needs the tokenizer.json of its Hugging Face "
+                                            "repository beside it")
+                        : read_file(&tok, path, err);
     if (s == FIRN_OK)
         s = read_config(tok, directory, "tokenizer_config.json", true, err);
     if (s == FIRN_OK)
@@ -150,6 +166,7 @@ firn_status firn_tokenizer_open(struct firn_tokenizer **out, const char *directo
     else
         firn_tokenizer_close(&tok);
     free(path);
+    free(directory);
     return s;
 }
 
