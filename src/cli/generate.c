@@ -2,6 +2,7 @@
 /* `firn generate`: text that continues prompts, as it comes for a single one, a line an answer for many. */
 #include "cli/command.h"
 #include "infer/generate.h"
+#include "train/task.h"
 #include "text/utf8.h"
 
 #include "base/file.h"
@@ -13,11 +14,11 @@
 #include <unistd.h>
 
 struct flags {
-    char *device, *prompt, *file;
+    char *device, *prompt, *file, *system;
     json_t *adapter, *stop;
     int64_t batch_size, max_new_tokens, top_k, seed;
     double temperature, top_p, repetition_penalty;
-    bool ignore_end, json;
+    bool ignore_end, json, chat, templated;
 };
 
 #define AT(field) offsetof(struct flags, field)
@@ -26,6 +27,11 @@ static const struct firn_option flags[] = {
     { "adapter", .type = FIRN_OPTION_TEXTS, .offset = AT(adapter), .unit = "DIR", .help = "an adapter of the model" },
     { "prompt", .type = FIRN_OPTION_TEXT, .offset = AT(prompt), .help = "the text to continue; else --file, else lines of stdin" },
     { "file", .type = FIRN_OPTION_TEXT, .offset = AT(file), .unit = "FILE", .help = "a file that is one prompt" },
+    { "chat", .type = FIRN_OPTION_BOOL, .offset = AT(chat),
+      .help = "a prompt is what a user says (or a JSON list of messages); written as the adapter or the model's chat template has it" },
+    { "system", .type = FIRN_OPTION_TEXT, .offset = AT(system), .help = "with --chat: the system's message" },
+    { "templated", .type = FIRN_OPTION_BOOL, .offset = AT(templated),
+      .help = "a prompt is filled into the template that the adapter was trained with: a JSON object of its fields, or its only field" },
     { "max-new-tokens", .type = FIRN_OPTION_INT, .offset = AT(max_new_tokens), .fallback = "128", .max = 16777216,
       .unit = "N", .help = "the longest answer" },
     { "temperature", .type = FIRN_OPTION_REAL, .offset = AT(temperature), .fallback = "0", .max = 1000,
@@ -59,8 +65,12 @@ struct work {
     struct firn_tokenizer *tokenizer;
     struct firn_session session;
     struct firn_generate_params params;
+    struct firn_task_setup task; /* of the adapter's firn.json, for --chat and --templated */
+    struct firn_chat chat;       /* the model's */
+    char *field;                 /* the template's only one */
     const char **stop;
     int32_t *ends;
+    size_t n_ends;
     bool is_single;
     char last; /* byte that was written */
 };
@@ -107,11 +117,52 @@ static firn_status find_task(const char *model, const char *adapter, enum firn_t
     return status;
 }
 
+static firn_status add_end(struct work *w, int32_t id, struct firn_error *err)
+{
+    int32_t *ends = id >= 0 ? realloc(w->ends, sizeof *ends * (w->n_ends + 1)) : NULL;
+    if (id < 0)
+        return FIRN_OK;
+    if (ends == NULL)
+        return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for end tokens");
+    w->ends = ends;
+    w->ends[w->n_ends++] = id;
+    return FIRN_OK;
+}
+
+/* How prompts are written: as the adapter was trained, else as the model's chat template says. */
+static firn_status open_texts(struct work *w, const char *model, const char *adapter, struct firn_error *err)
+{
+    const struct flags *f = w->f;
+    char *path = adapter != NULL ? firn_path_join(adapter, "firn.json") : NULL;
+    const bool is_trained = path != NULL && firn_path_exists(path);
+    firn_status status = FIRN_OK;
+    free(path);
+    if (!f->chat && !f->templated)
+        return f->system == NULL ? FIRN_OK
+                                 : firn_fail(err, FIRN_ERR_USAGE, .file = "generate", .key = "--system",
+                                             .what = "is for --chat");
+    if (f->chat && f->templated)
+        return firn_fail(err, FIRN_ERR_USAGE, .file = "generate", .key = "--templated",
+                         .what = "cannot be given together with --chat");
+    if (is_trained)
+        status = firn_task_open_adapter(&w->task, model, adapter, err);
+    if (status == FIRN_OK && f->chat && !w->task.has_chat)
+        status = firn_chat_open(&w->chat, model, w->tokenizer, NULL, model, err);
+    if (status == FIRN_OK && f->templated && w->task.template == NULL)
+        status = firn_fail(err, FIRN_ERR_USAGE, .file = adapter != NULL ? adapter : model, .key = "template",
+                           .expected = "an adapter that was trained with data.template", .got = "none");
+    if (status == FIRN_OK && f->templated)
+        w->field = firn_template_only_field(w->task.template, w->task.completion);
+    const struct firn_chat *chat = w->task.has_chat ? &w->task.chat : &w->chat;
+    if (status == FIRN_OK && f->chat && !f->ignore_end)
+        status = add_end(w, firn_chat_end(chat, w->tokenizer), err);
+    return status;
+}
+
 static firn_status open_work(struct work *w, const char *model, struct firn_error *err)
 {
     const struct flags *f = w->f;
     const char *adapter = json_string_value(json_array_get(f->adapter, 0));
-    size_t n_ends = 0;
     if (json_array_size(f->adapter) > 1)
         return firn_fail(err, FIRN_ERR_UNSUPPORTED, .key = "--adapter", .expected = "one", .got = "several");
     enum firn_task task = FIRN_TASK_CAUSAL_LM;
@@ -125,7 +176,9 @@ static firn_status open_work(struct work *w, const char *model, struct firn_erro
     if (status == FIRN_OK)
         status = firn_tokenizer_open(&w->tokenizer, model, err);
     if (status == FIRN_OK && !f->ignore_end)
-        status = firn_generate_ends(model, w->tokenizer, &w->ends, &n_ends, err);
+        status = firn_generate_ends(model, w->tokenizer, &w->ends, &w->n_ends, err);
+    if (status == FIRN_OK)
+        status = open_texts(w, model, adapter, err);
     const size_t n_stop = json_array_size(f->stop);
     w->stop = calloc(n_stop + 1, sizeof *w->stop);
     if (status == FIRN_OK && w->stop == NULL)
@@ -134,9 +187,69 @@ static firn_status open_work(struct work *w, const char *model, struct firn_erro
         w->stop[i] = json_string_value(json_array_get(f->stop, i));
     w->params = (struct firn_generate_params){
         .max_new_tokens = f->max_new_tokens, .tokenizer = w->tokenizer, .stop = w->stop, .n_stop = n_stop,
-        .ends = w->ends, .n_ends = n_ends, .cancel = &cancel, .user = w,
+        .ends = w->ends, .n_ends = w->n_ends, .cancel = &cancel, .user = w,
         .sampling = { .temperature = f->temperature, .top_k = f->top_k, .top_p = f->top_p,
                       .repetition_penalty = f->repetition_penalty, .seed = (uint64_t) f->seed } };
+    return status;
+}
+
+/* A user's words, or a list of messages, as a conversation that waits for an answer. */
+static firn_status write_chat(const struct work *w, const struct text *t, const char *name, struct firn_marked *out,
+                              struct firn_error *err)
+{
+    json_t *messages = NULL;
+    firn_status status = FIRN_OK;
+    if (t->size > 0 && t->data[0] == '[') {
+        status = firn_json_parse(t->data, t->size, name, &messages, err);
+    } else {
+        messages = json_array();
+        json_array_append_new(messages, json_pack("{s:s,s:o}", "role", "user", "content", json_stringn(t->data, t->size)));
+    }
+    if (status == FIRN_OK && w->f->system != NULL)
+        json_array_insert_new(messages, 0, json_pack("{s:s,s:s}", "role", "system", "content", w->f->system));
+    if (status == FIRN_OK)
+        status = firn_chat_render(w->task.has_chat ? &w->task.chat : &w->chat, messages, true, name,
+                                  t->line > 0 ? t->line : 1, out, err);
+    json_decref(messages);
+    return status;
+}
+
+static firn_status write_template(const struct work *w, const struct text *t, const char *name, struct firn_marked *out,
+                                  struct firn_error *err)
+{
+    json_t *row = NULL;
+    firn_status status = FIRN_OK;
+    if (t->size > 0 && t->data[0] == '{')
+        status = firn_json_parse(t->data, t->size, name, &row, err);
+    else if (w->field != NULL)
+        row = json_pack("{s:o}", w->field, json_stringn(t->data, t->size));
+    else
+        status = firn_fail(err, FIRN_ERR_FORMAT, .file = name, .key = FIRN_STR("line %zu", t->line > 0 ? t->line : 1),
+                           .expected = "a JSON object: the template has several fields", .got = "something else");
+    if (status == FIRN_OK)
+        status = firn_template_fill(w->task.template, row, w->task.completion, true, name, t->line > 0 ? t->line : 1, out,
+                                    err);
+    json_decref(row);
+    return status;
+}
+
+/* What the model reads of a prompt. */
+static firn_status tokens_of(const struct work *w, const struct text *t, const char *name, struct firn_encoding *e,
+                             struct firn_error *err)
+{
+    struct firn_marked m = { 0 };
+    const struct firn_encode_params how = { .add_special = !w->f->chat };
+    firn_status status = FIRN_OK;
+    if (w->f->chat)
+        status = write_chat(w, t, name, &m, err);
+    else if (w->f->templated)
+        status = write_template(w, t, name, &m, err);
+    else
+        firn_str_add_n(&m.text, t->data, t->size);
+    if (status == FIRN_OK)
+        status = firn_tokenizer_encode(w->tokenizer, m.text.data != NULL ? m.text.data : "", m.text.size, NULL, 0, &how, e,
+                                       err);
+    firn_marked_free(&m);
     return status;
 }
 
@@ -146,10 +259,9 @@ static firn_status encode(const struct work *w, struct text *t, const char *name
     struct firn_encoding e = { 0 };
     const int64_t limit = firn_generate_limit(&w->session);
     const char *key = t->line > 0 ? FIRN_STR("line %zu", t->line) : "the prompt";
-    firn_status status = FIRN_OK;
     if (firn_utf8_valid((const uint8_t *) t->data, t->size) < t->size)
         return firn_fail(err, FIRN_ERR_FORMAT, .file = name, .key = key, .expected = "UTF-8", .got = "other bytes");
-    status = firn_tokenizer_encode(w->tokenizer, t->data, t->size, NULL, 0, NULL, &e, err);
+    firn_status status = tokens_of(w, t, name, &e, err);
     const int32_t bos = firn_tokenizer_role(w->tokenizer, FIRN_ROLE_BOS);
     if (status == FIRN_OK && e.n == 0 && bos < 0)
         status = firn_fail(err, FIRN_ERR_FORMAT, .file = name, .key = key, .expected = "at least one token",
@@ -307,7 +419,10 @@ static firn_status run(const struct firn_args *args, struct firn_error *err)
     if (status == FIRN_OK)
         status = w.f->prompt != NULL || w.f->file != NULL ? answer_one(&w, err) : answer_lines(&w, err);
     firn_session_close(&w.session);
+    firn_task_close(&w.task);
+    firn_chat_close(&w.chat);
     firn_tokenizer_close(&w.tokenizer);
+    free(w.field);
     free(w.stop);
     free(w.ends);
     return status;

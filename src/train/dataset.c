@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From rows of a table to token ids and labels, and from those to the inputs of a batch. */
-#include "train/dataset.h"
+#include "train/example.h"
 
 #include "base/hash.h"
 #include "base/rng.h"
@@ -23,18 +23,33 @@ static firn_status allocate(struct firn_example *e, size_t n, bool has_labels, s
     return e->ids != NULL && e->types != NULL && (!has_labels || e->labels != NULL) ? FIRN_OK : no_memory(err);
 }
 
+/* The template instead of a column. */
+static firn_status encode_template(struct firn_dataset *d, uint32_t i, const struct firn_dataset_params *p,
+                                   uint32_t most, struct firn_encoding *encoding, struct firn_error *err)
+{
+    struct firn_marked m = { 0 };
+    const struct firn_encode_params how = { .add_special = true, .max_length = most };
+    firn_status status = firn_template_fill(p->columns->template, d->table.rows[i].values, NULL, false, d->table.path,
+                                            d->table.rows[i].line, &m, err);
+    if (status == FIRN_OK)
+        status = firn_tokenizer_encode(p->tokenizer, m.text.data != NULL ? m.text.data : "", m.text.size, NULL, 0, &how,
+                                       encoding, err);
+    firn_marked_free(&m);
+    return status;
+}
+
 static firn_status encode_text(struct firn_dataset *d, uint32_t i, const struct firn_dataset_params *p,
                                struct firn_encoding *encoding, struct firn_error *err)
 {
     const char *text, *pair = NULL;
     size_t size, pair_size = 0;
+    const struct firn_encode_params how = { .add_special = true, .max_length = p->max_length };
+    if (p->columns->template != NULL)
+        return encode_template(d, i, p, p->max_length, encoding, err);
     firn_status status = firn_table_text(&d->table, i, p->columns->text, &text, &size, err);
     if (status == FIRN_OK && p->columns->text_pair != NULL)
         status = firn_table_text(&d->table, i, p->columns->text_pair, &pair, &pair_size, err);
-    if (status)
-        return status;
-    const struct firn_encode_params how = { .add_special = true, .max_length = p->max_length };
-    return firn_tokenizer_encode(p->tokenizer, text, size, pair, pair_size, &how, encoding, err);
+    return status ? status : firn_tokenizer_encode(p->tokenizer, text, size, pair, pair_size, &how, encoding, err);
 }
 
 static void copy_ids(struct firn_example *e, const struct firn_encoding *encoding)
@@ -128,37 +143,6 @@ static firn_status make_tokens(struct firn_dataset *d, uint32_t i, const struct 
     return status;
 }
 
-/* A text to be continued, or a prompt (not trained on) and its completion; the end token follows. */
-static firn_status make_causal(struct firn_dataset *d, uint32_t i, const struct firn_dataset_params *p,
-                               struct firn_encoding *encoding, struct firn_error *err)
-{
-    struct firn_example *e = &d->list[i];
-    const int32_t eos = firn_tokenizer_role(p->tokenizer, FIRN_ROLE_EOS);
-    const bool has_prompt = p->columns->prompt != NULL && p->columns->completion != NULL;
-    const char *columns[2] = { has_prompt ? p->columns->prompt : p->columns->text, p->columns->completion };
-    firn_status status = allocate(e, p->max_length, true, err);
-    uint32_t n = 0;
-    for (int part = 0; part < (has_prompt ? 2 : 1) && status == FIRN_OK; part++) {
-        const char *text;
-        size_t size;
-        const bool is_trained = part == 1 || !has_prompt;
-        const struct firn_encode_params how = { .add_special = part == 0 };
-        status = firn_table_text(&d->table, i, columns[part], &text, &size, err);
-        if (status == FIRN_OK)
-            status = firn_tokenizer_encode(p->tokenizer, text, size, NULL, 0, &how, encoding, err);
-        for (size_t k = 0; k < encoding->n && status == FIRN_OK && n < p->max_length; k++) {
-            e->labels[n] = is_trained ? encoding->ids[k] : -100;
-            e->ids[n++] = encoding->ids[k];
-        }
-    }
-    if (status == FIRN_OK && eos >= 0 && n < p->max_length && (n == 0 || e->ids[n - 1] != eos)) {
-        e->labels[n] = eos;
-        e->ids[n++] = eos;
-    }
-    e->length = n;
-    return status;
-}
-
 /* A text, and what the decoder is to say: both end with the end token, as T5's tokenizer writes them. */
 static firn_status make_pair(struct firn_dataset *d, uint32_t i, const struct firn_dataset_params *p,
                              struct firn_encoding *encoding, struct firn_error *err)
@@ -172,9 +156,13 @@ static firn_status make_pair(struct firn_dataset *d, uint32_t i, const struct fi
         size_t size;
         const uint32_t most = part == 0 ? p->max_length : p->max_target;
         const struct firn_encode_params how = { .add_special = true, .max_length = most };
-        status = firn_table_text(&d->table, i, columns[part], &text, &size, err);
-        if (status == FIRN_OK)
-            status = firn_tokenizer_encode(p->tokenizer, text, size, NULL, 0, &how, encoding, err);
+        if (part == 0 && p->columns->template != NULL) {
+            status = encode_template(d, i, p, most, encoding, err);
+        } else {
+            status = firn_table_text(&d->table, i, columns[part], &text, &size, err);
+            if (status == FIRN_OK)
+                status = firn_tokenizer_encode(p->tokenizer, text, size, NULL, 0, &how, encoding, err);
+        }
         if (status)
             return status;
         uint32_t n = (uint32_t) encoding->n;
@@ -234,7 +222,7 @@ firn_status firn_dataset_make(struct firn_dataset *d, struct firn_table *table, 
                  : p->task == FIRN_TASK_TOKEN_CLS ? make_tokens(d, i, p, &encoding, err)
                  : p->task == FIRN_TASK_MASKED_LM ? make_masked(d, i, p, &encoding, err)
                  : has_pairs                      ? make_pair(d, i, p, &encoding, err)
-                                                  : make_causal(d, i, p, &encoding, err);
+                                                  : firn_example_causal(&d->list[i], &d->table, i, p, &encoding, err);
         d->count++;
         d->lengths[i] = d->list[i].length;
         d->tokens += d->list[i].length + d->list[i].target;

@@ -4,6 +4,7 @@
 #define FIRN_TRAIN_DATASET_H
 
 #include "data/batches.h"
+#include "data/chat.h"
 #include "data/labels.h"
 #include "firn/tokenizer.h"
 #include "train/inputs.h"
@@ -33,6 +34,7 @@ struct firn_dataset {
 struct firn_dataset_params {
     const struct firn_tokenizer *tokenizer;
     const struct firn_recipe_data *columns;
+    const struct firn_chat *chat; /* causal_lm: of columns->messages; NULL: no conversations */
     enum firn_task task;
     enum firn_problem problem;
     const struct firn_labels *labels;

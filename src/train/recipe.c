@@ -64,6 +64,14 @@ const struct firn_option firn_recipe_data_keys[] = {
       .help = "causal_lm: the column with the text before the answer, not trained on; seq2seq_lm: what the encoder reads" },
     { "completion", .also = { "answer", "target" }, .type = FIRN_OPTION_TEXT, .offset = AT(completion), .unit = "column",
       .help = "causal_lm: the column with the answer that follows the prompt; seq2seq_lm: what the decoder says" },
+    { "template", .type = FIRN_OPTION_TEXT, .offset = AT(template),
+      .help = "the text of an example, with columns as {name} and {{ for a brace; causal_lm: from the field that data.completion names "
+              "to the end it is the answer, and only that is trained on" },
+    { "messages", .type = FIRN_OPTION_TEXT, .offset = AT(messages), .unit = "column",
+      .help = "causal_lm: the column with a conversation, a list of {role, content}; only the assistant's words are trained on" },
+    { "chat", .also = { "chat_format" }, .type = FIRN_OPTION_TREE, .offset = AT(chat),
+      .help = "how conversations are written: a format's name (chatml, llama3, gemma ...) or {user: ..., assistant: ...} with {content}; "
+              "unset: as the model's chat template says" },
     { "problem_type", .type = FIRN_OPTION_TEXT, .offset = AT(problem_type),
       .help = "single_label_classification, multi_label_classification or regression; unset: found in the labels" },
     { NULL }

@@ -20,7 +20,8 @@ struct firn_recipe_data {
     char *train, *validation, *test;
     double validation_split; /* 0: none */
     int64_t max_train_samples; /* 0: all */
-    char *text, *text_pair, *label, *prompt, *completion;
+    char *text, *text_pair, *label, *prompt, *completion, *template, *messages;
+    json_t *chat;          /* a format's name, or the format; NULL: the model's */
     char *problem_type;
 };
 

@@ -13,6 +13,38 @@ static bool classifies(const struct firn_task_setup *t)
     return t->task == FIRN_TASK_SEQ_CLS || t->task == FIRN_TASK_TOKEN_CLS;
 }
 
+static firn_status open_chat(struct firn_task_setup *t, const char *model, const json_t *given, const char *file,
+                             struct firn_error *err)
+{
+    const firn_status status = firn_chat_open(&t->chat, model, t->tokenizer, given, file, err);
+    t->has_chat = status == FIRN_OK;
+    return status;
+}
+
+/* Templates and conversations: what goes together, and with which task. */
+static firn_status open_texts(struct firn_task_setup *t, const struct firn_recipe *r, struct firn_error *err)
+{
+    const bool chats = r->data.messages != NULL || r->data.chat != NULL, is_causal = t->task == FIRN_TASK_CAUSAL_LM;
+    const char *key = chats && !is_causal            ? "data.messages"
+                      : r->data.template == NULL     ? NULL
+                      : chats || r->data.text_pair   ? "data.template"
+                      : t->task == FIRN_TASK_TOKEN_CLS ? "data.template"
+                                                     : NULL;
+    if (key != NULL)
+        return firn_fail(err, FIRN_ERR_USAGE, .file = r->path, .key = key,
+                         .what = chats && !is_causal ? "conversations are for causal_lm"
+                                 : chats             ? "cannot be given together with data.messages and data.chat"
+                                 : r->data.text_pair ? "cannot be given together with data.text_pair"
+                                                     : "token_classification takes words, not a text");
+    if (chats && t->columns.messages == NULL)
+        t->columns.messages = (char *) "messages";
+    if (chats)
+        return open_chat(t, r->model, r->data.chat, r->path, err);
+    if (r->data.template != NULL)
+        return firn_template_check(r->data.template, is_causal ? r->data.completion : NULL, r->path, err);
+    return FIRN_OK;
+}
+
 firn_status firn_task_open(struct firn_task_setup *t, const struct firn_recipe *r, const struct firn_table *train,
                            struct firn_error *err)
 {
@@ -22,12 +54,15 @@ firn_status firn_task_open(struct firn_task_setup *t, const struct firn_recipe *
     t->max_length = (uint32_t) r->train.max_length;
     t->quantised = r->quantised;
     t->max_target = t->task == FIRN_TASK_SEQ2SEQ_LM ? (uint32_t) r->train.max_target_length : 0;
-    if (t->task == FIRN_TASK_SEQ2SEQ_LM && (r->data.prompt == NULL || r->data.completion == NULL))
-        return firn_fail(err, FIRN_ERR_USAGE, .file = r->path, .key = r->data.prompt == NULL ? "data.source" : "data.target",
+    const bool has_source = r->data.prompt != NULL || r->data.template != NULL;
+    if (t->task == FIRN_TASK_SEQ2SEQ_LM && (!has_source || r->data.completion == NULL))
+        return firn_fail(err, FIRN_ERR_USAGE, .file = r->path, .key = !has_source ? "data.source" : "data.target",
                          .what = "is required by seq2seq_lm, as in  data: {train: pairs.jsonl, source: text, target: summary}");
     firn_status status = firn_weights_check(r->model, err); /* what is no model is said before what it lacks */
     if (status == FIRN_OK)
         status = firn_tokenizer_open(&t->tokenizer, r->model, err);
+    if (status == FIRN_OK)
+        status = open_texts(t, r, err);
     if (status == FIRN_OK && t->task == FIRN_TASK_SEQ_CLS)
         status = firn_problem_of(train, r->data.label, r->data.problem_type, &t->problem, err);
     if (status == FIRN_OK && classifies(t) && t->problem != FIRN_REGRESSION)
@@ -74,10 +109,15 @@ firn_status firn_task_open_adapter(struct firn_task_setup *t, const char *model,
         t->text_pair = text_of(o, "text_pair");
         t->prompt = text_of(o, "prompt");
         t->completion = text_of(o, "completion");
+        t->template = text_of(o, "template");
+        t->messages = text_of(o, "messages");
+        if (status == FIRN_OK && t->template != NULL)
+            status = firn_template_check(t->template, NULL, path, err);
         const json_int_t target = json_integer_value(json_object_get(o, "max_target_length"));
         t->max_target = t->task != FIRN_TASK_SEQ2SEQ_LM ? 0 : target > 0 && target < 1 << 24 ? (uint32_t) target : 128;
         t->columns = (struct firn_recipe_data){ .text = t->text, .text_pair = t->text_pair, .label = "label",
-                                                .prompt = t->prompt, .completion = t->completion };
+                                                .prompt = t->prompt, .completion = t->completion,
+                                                .template = t->template, .messages = t->messages };
         if (status == FIRN_OK && (!found || t->text == NULL))
             status = firn_fail(err, FIRN_ERR_FORMAT, .file = path, .key = "task, text", .expected = "a task and a column",
                                .got = "something else");
@@ -86,6 +126,8 @@ firn_status firn_task_open_adapter(struct firn_task_setup *t, const char *model,
         status = firn_labels_from_json(&t->labels, json_object_get(o, "labels"), err);
     if (status == FIRN_OK)
         status = firn_tokenizer_open(&t->tokenizer, model, err);
+    if (status == FIRN_OK && json_is_object(json_object_get(o, "chat")))
+        status = open_chat(t, model, json_object_get(o, "chat"), path, err);
     json_decref(o);
     free(path);
     if (status)
@@ -95,12 +137,15 @@ firn_status firn_task_open_adapter(struct firn_task_setup *t, const char *model,
 
 void firn_task_close(struct firn_task_setup *t)
 {
+    firn_chat_close(&t->chat);
     firn_tokenizer_close(&t->tokenizer);
     firn_labels_free(&t->labels);
     free(t->text);
     free(t->text_pair);
     free(t->prompt);
     free(t->completion);
+    free(t->template);
+    free(t->messages);
     memset(t, 0, sizeof *t);
 }
 
@@ -113,7 +158,8 @@ void firn_task_dataset_params(const struct firn_task_setup *t, struct firn_datas
 {
     *p = (struct firn_dataset_params){ .tokenizer = t->tokenizer, .columns = &t->columns, .task = t->task,
                                        .problem = t->problem, .labels = &t->labels, .max_length = t->max_length,
-                                       .max_target = t->max_target, .has_labels = true };
+                                       .max_target = t->max_target, .has_labels = true,
+                                       .chat = t->has_chat ? &t->chat : NULL };
 }
 
 json_t *firn_task_json(const struct firn_task_setup *t, const char *fingerprint)
@@ -134,7 +180,11 @@ json_t *firn_task_json(const struct firn_task_setup *t, const char *fingerprint)
     json_object_set_new(o, "max_length", json_integer(t->max_length));
     if (t->max_target > 0)
         json_object_set_new(o, "max_target_length", json_integer(t->max_target));
-    json_object_set_new(o, "template", json_null());
+    json_object_set_new(o, "template", t->columns.template != NULL ? json_string(t->columns.template) : json_null());
+    if (t->has_chat) {
+        json_object_set_new(o, "messages", json_string(t->columns.messages));
+        json_object_set_new(o, "chat", firn_chat_json(&t->chat));
+    }
     if (t->quantised != FIRN_NONE)
         json_object_set_new(o, "quantization", json_string(firn_quantisation_word(t->quantised)));
     json_object_set_new(o, "base_fingerprint", json_string(fingerprint));

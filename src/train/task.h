@@ -12,7 +12,9 @@ struct firn_task_setup {
     enum firn_task task;
     enum firn_problem problem;
     uint32_t max_length, max_target; /* max_target: seq2seq_lm, else 0 */
-    char *text, *text_pair, *prompt, *completion; /* columns */
+    char *text, *text_pair, *prompt, *completion, *template, *messages; /* columns */
+    struct firn_chat chat;
+    bool has_chat;
     enum firn_dtype quantised; /* of the frozen base */
     struct firn_recipe_data columns; /* points to the recipe's or to the above */
 };

@@ -68,6 +68,38 @@ expect 1 "task" "$firn" generate "$golden/models/bert" --prompt a --device cpu
 expect 1 "line 2: expected UTF-8" sh -c 'printf "a\n\303\nb\n" | "$1" generate "$2" --device cpu --max-new-tokens 2' - "$firn" "$model"
 [ "$(wc -l <"$work/out")" = 1 ] || wrong "lines before a wrong one have no answer"
 
+# conversations and templates: what was trained is what is asked
+cat >"$work/chat.jsonl" <<'END'
+{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "ab"}], "q": "a", "a": "ab"}
+{"messages": [{"role": "user", "content": "c"}, {"role": "assistant", "content": "cd"}], "q": "c", "a": "cd"}
+END
+for kind in chat templated; do
+    texts='messages: messages, chat: llama3'
+    [ $kind = templated ] && texts='template: "Q: {q}\nA: {a}", completion: a'
+    cat >"$work/$kind.yaml" <<END
+model: $model
+task: causal_lm
+data: {train: $work/chat.jsonl, $texts}
+method: {type: lora, r: 8, lora_alpha: 16, target_modules: all-linear, modules_to_save: [lm_head]}
+train: {max_steps: 60, batch_size: 2, max_length: 64, learning_rate: 1e-2, seed: 1}
+output: $work/$kind
+device: cpu
+END
+    "$firn" train "$work/$kind.yaml" >/dev/null 2>"$work/err" || wrong "$kind does not train: $(cat "$work/err")"
+    printf 'a\nc\n' >"$work/ask"
+    expect 0 "" sh -c '"$1" generate "$2" --device cpu --adapter "$3" --max-new-tokens 9 --'$kind' <"$4"' - \
+        "$firn" "$model" "$work/$kind/adapter" "$work/ask"
+    [ "$(tr -d ' ' <"$work/out" | tr '\n' ' ')" = "ab cd " ] || wrong "$kind answers $(cat "$work/out")"
+done
+expect 0 "" generate --adapter "$work/chat/adapter" --chat --prompt '[{"role": "user", "content": "c"}]' --max-new-tokens 9
+[ "$(cat "$work/out")" = cd ] || wrong "messages are answered with $(cat "$work/out")"
+expect 0 "" generate --adapter "$work/templated/adapter" --templated --prompt '{"q": "a"}' --max-new-tokens 9
+[ "$(cat "$work/out")" = " ab" ] || wrong "fields are answered with $(cat "$work/out")"
+expect 1 "chat format" generate --chat --prompt a
+expect 1 "tool" generate --adapter "$work/chat/adapter" --chat --prompt '[{"role": "tool", "content": "c"}]'
+expect 2 "template" generate --adapter "$work/chat/adapter" --templated --prompt a
+expect 2 "system" generate --system a --prompt a
+
 # a reader that has enough
 yes a | head -n 400 >"$work/many"
 timeout 60 sh -c '{ "$1" generate "$2" --device cpu --max-new-tokens 100 --batch-size 1 <"$3"; echo $? >"$4"; } | head -n 1 >/dev/null' - \
