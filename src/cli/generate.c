@@ -171,6 +171,10 @@ static firn_status open_work(struct work *w, const char *model, struct firn_erro
                                            .adapter = adapter, .log = firn_stderr_log };
     if (status == FIRN_OK)
         status = firn_session_open(&w->session, &p, err);
+    const struct firn_method *method = w->session.adapter.method;
+    if (status == FIRN_OK && method != NULL && method->task_row != NULL)
+        status = firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = adapter, .key = "peft_type",
+                           .expected = "an adapter of one task (`firn eval` reads those of several)", .got = "MULTITASK");
     if (status == FIRN_OK)
         status = firn_session_push(&w->session, "params", w->session.flat, err);
     if (status == FIRN_OK)

@@ -198,6 +198,28 @@ static firn_status make_masked(struct firn_dataset *d, uint32_t i, const struct 
     return FIRN_OK;
 }
 
+/* A row by its task's template, appended to the list unless it is too long. */
+static firn_status make_templated(struct firn_dataset *d, uint32_t row, const struct firn_dataset_params *p,
+                                  struct firn_encoding *encoding, struct firn_error *err)
+{
+    struct firn_laid_out line;
+    const firn_status status = firn_task_templates_lay_out(p->templates, &d->table, row, p->tokenizer, p->max_length,
+                                                           p->has_labels, encoding, &line, err);
+    if (status)
+        return status;
+    if (line.n == 0) {
+        d->skipped++;
+        return FIRN_OK;
+    }
+    struct firn_example *e = &d->list[d->count];
+    *e = (struct firn_example){ .ids = line.ids, .labels = line.labels, .virtual_ids = line.virtual_ids,
+                                .prompt_task = line.task, .length = line.n, .line = d->table.rows[row].line };
+    d->lengths[d->count++] = line.n;
+    d->tokens += line.n;
+    e->types = calloc((size_t) line.n + 1, sizeof *e->types);
+    return e->types != NULL ? FIRN_OK : no_memory(err);
+}
+
 firn_status firn_dataset_make(struct firn_dataset *d, struct firn_table *table, const struct firn_dataset_params *p,
                               struct firn_error *err)
 {
@@ -217,6 +239,10 @@ firn_status firn_dataset_make(struct firn_dataset *d, struct firn_table *table, 
     if (status == FIRN_ERR_IO) /* standard input: no file to come back to */
         status = FIRN_OK;
     for (uint32_t i = 0; i < d->table.count && status == FIRN_OK; i++) {
+        if (p->templates != NULL) {
+            status = make_templated(d, i, p, &encoding, err);
+            continue;
+        }
         d->list[i].line = d->table.rows[i].line;
         status = p->task == FIRN_TASK_SEQ_CLS     ? make_sequence(d, i, p, &encoding, err)
                  : p->task == FIRN_TASK_TOKEN_CLS ? make_tokens(d, i, p, &encoding, err)
@@ -230,6 +256,10 @@ firn_status firn_dataset_make(struct firn_dataset *d, struct firn_table *table, 
             d->targets[i] = d->list[i].target;
     }
     firn_encoding_free(&encoding);
+    if (status == FIRN_OK && d->count == 0 && d->skipped > 0)
+        status = firn_fail(err, FIRN_ERR_SHAPE, .file = d->table.path, .key = "max_length",
+                           .expected = "examples that fit (truncate_field names what may give way)",
+                           .got = FIRN_STR("%u tokens, which none does", p->max_length));
     if (status)
         firn_dataset_free(d);
     return status;
@@ -240,6 +270,7 @@ void firn_dataset_free(struct firn_dataset *d)
     for (uint32_t i = 0; i < d->count; i++) {
         free(d->list[i].ids);
         free(d->list[i].types);
+        free(d->list[i].virtual_ids);
         free(d->list[i].labels);
         free(d->list[i].targets);
     }
@@ -268,6 +299,24 @@ static void mask_tokens(struct firn_inputs *in, const struct firn_model *m, int3
             in->input_ids[i] = (int32_t) (firn_uniform(seed, STREAM_MASK, step, (uint64_t) i * 3 + 2) *
                                           (float) m->config.vocabulary);
     }
+}
+
+/* Virtual tokens as rows of the session's table. */
+static firn_status place_virtual(const struct firn_example *e, const struct firn_session *s, int64_t row,
+                                 struct firn_inputs *in, struct firn_error *err)
+{
+    const struct firn_method *method = s->adapter.method;
+    int64_t n = 0;
+    const int64_t first = method != NULL && method->task_row != NULL
+                              ? method->task_row(s->adapter.settings, e->prompt_task, &n) : -1;
+    for (uint32_t t = 0; t < e->length; t++) {
+        if (e->virtual_ids[t] >= 0 && (first < 0 || e->virtual_ids[t] >= n))
+            return firn_fail(err, FIRN_ERR_USAGE, .key = FIRN_STR("task %s", e->prompt_task),
+                             .expected = "an adapter with its prompt",
+                             .got = first < 0 ? "one without this task" : FIRN_STR("one of %lld tokens", (long long) n));
+        in->virtual_ids[row + t] = e->virtual_ids[t] < 0 ? -1 : (int32_t) (first + e->virtual_ids[t]);
+    }
+    return FIRN_OK;
 }
 
 firn_status firn_dataset_inputs(const struct firn_dataset *d, const struct firn_batches *plan, uint32_t index,
@@ -300,6 +349,12 @@ firn_status firn_dataset_inputs(const struct firn_dataset *d, const struct firn_
             memcpy(in->labels + (int64_t) b * in->target, e->labels, sizeof *e->labels * e->target);
         else if (e->labels == NULL && !has_pairs)
             in->labels[b] = e->label;
+        if (e->virtual_ids != NULL)
+            status = place_virtual(e, s, row, in, err);
+        if (status) {
+            firn_inputs_free(in);
+            return status;
+        }
         if (e->targets != NULL)
             memcpy(in->targets + b * classes, e->targets, sizeof *e->targets * (size_t) classes);
     }

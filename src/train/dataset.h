@@ -10,9 +10,12 @@
 #include "train/inputs.h"
 #include "train/recipe.h"
 #include "train/session.h"
+#include "train/task_templates.h"
 
 struct firn_example {
     int32_t *ids, *types;  /* length each */
+    int32_t *virtual_ids;  /* length: the virtual tokens of prompt_task where ids are -1, else -1; NULL: none */
+    const char *prompt_task;
     int32_t *labels;       /* length each, unshifted, -100 = not counted; NULL for sequence classification */
     uint32_t length;
     uint32_t target;       /* seq2seq_lm: how many labels there are */
@@ -27,6 +30,7 @@ struct firn_dataset {
     uint32_t *lengths;
     uint32_t *targets;     /* seq2seq_lm: how many labels each has; else NULL */
     uint32_t count;
+    uint32_t skipped;      /* rows that do not fit, templates of several tasks only; list has no entry for them */
     uint64_t tokens;
     uint32_t crc;          /* of the file's bytes */
 };
@@ -39,6 +43,7 @@ struct firn_dataset_params {
     enum firn_problem problem;
     const struct firn_labels *labels;
     uint32_t max_length, max_target;
+    const struct firn_task_templates *templates; /* of several tasks; NULL: columns tell */
     bool has_labels;       /* false: texts to classify; the label column is not read */
 };
 

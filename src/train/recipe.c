@@ -35,6 +35,8 @@ const struct firn_option firn_recipe_top[] = {
       .help = "how frozen matrices are kept: as in the file, or as f32, f16 or bf16; sums are f32 always" },
     { "quantization", .also = { "quantization_config", "base_quantization" }, .type = FIRN_OPTION_TREE, .offset = AT(quantization),
       .help = "of the frozen base: nf4, nf4_double, int8, none, or {load_in_4bit: true, bnb_4bit_use_double_quant: true}" },
+    { "tasks", .type = FIRN_OPTION_TREE, .offset = AT(tasks),
+      .help = "multitask_prompt, multitask_ptuning: templates of the tasks, as method.tasks" },
     { "start_from", .type = FIRN_OPTION_TEXT, .offset = AT(start_from), .unit = "directory",
       .help = "train further from this checkpoint (checkpoints/step-N) or adapter; unset: from the method's own start" },
     { "memory_limit", .type = FIRN_OPTION_BYTES, .offset = AT(memory_limit), .fallback = "0", .unit = "bytes",
@@ -245,7 +247,7 @@ static firn_status check_top(const json_t *tree, const char *path, struct firn_e
             strcmp(key, "train") == 0 || strcmp(key, "method") == 0)
             continue;
         static const char *const words[] = { "model", "task", "data", "method", "train",
-                                             "output", "device", "base_dtype", "start_from", "memory_limit", NULL };
+                                             "output", "device", "base_dtype", "tasks", "start_from", "memory_limit", NULL };
         const char *near = firn_nearest(key, words);
         const char *in = firn_option_find(firn_recipe_train_keys, key) != NULL  ? "train"
                          : firn_option_find(firn_recipe_data_keys, key) != NULL ? "data"
@@ -281,6 +283,12 @@ firn_status firn_recipe_from_tree(struct firn_recipe *r, const json_t *tree, con
         status = firn_options_reset(firn_recipe_train_keys, &r->train, err);
     if (status == FIRN_OK)
         status = read_sections(r, tree, err);
+    if (status == FIRN_OK && r->tasks != NULL && json_is_object(r->method)) {
+        json_t *method = json_deep_copy(r->method);
+        json_object_set(method, "tasks", r->tasks);
+        json_decref(r->method);
+        r->method = method;
+    }
     if (status == FIRN_OK)
         status = firn_quantisation_read(r->quantization, path, "quantization", &r->quantised, err);
     if (status)

@@ -51,6 +51,7 @@ struct firn_recipe {
     int64_t memory_limit;  /* bytes; 0: what the device says is free */
     struct firn_recipe_data data;
     struct firn_recipe_train train;
+    json_t *tasks;         /* of prompts by task; goes into the method's settings */
     json_t *method;        /* PEFT's words; read by the peft layer */
 };
 

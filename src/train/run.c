@@ -82,6 +82,9 @@ firn_status firn_run_open(struct firn_run *r, bool *is_finished, struct firn_err
     status = load_data(r, err);
     if (status)
         return status;
+    if (r->train.skipped > 0)
+        firn_log_line(&r->params->log, FIRN_LOG_WARN, "%u of %u examples are longer than max_length %u and are left out",
+                      r->train.skipped, r->train.skipped + r->train.count, r->task.max_length);
     struct firn_session_params session;
     firn_task_session_params(&r->task, recipe, &session);
     session.log = r->params->log;

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/str.h"
+#include "peft/peft.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -63,6 +64,11 @@ firn_status firn_task_open(struct firn_task_setup *t, const struct firn_recipe *
         status = firn_tokenizer_open(&t->tokenizer, r->model, err);
     if (status == FIRN_OK)
         status = open_texts(t, r, err);
+    const struct firn_method *method = firn_method_find(json_string_value(json_object_get(r->method, "type")));
+    const json_t *n_virtual = json_object_get(r->method, "num_virtual_tokens");
+    if (status == FIRN_OK && method != NULL && method->task_row != NULL)
+        status = firn_task_templates_open(&t->templates, json_object_get(r->method, "tasks"),
+                                          (int64_t) json_integer_value(n_virtual), t->max_length, r->path, err);
     if (status == FIRN_OK && t->task == FIRN_TASK_SEQ_CLS)
         status = firn_problem_of(train, r->data.label, r->data.problem_type, &t->problem, err);
     if (status == FIRN_OK && classifies(t) && t->problem != FIRN_REGRESSION)
@@ -140,6 +146,7 @@ void firn_task_close(struct firn_task_setup *t)
     firn_chat_close(&t->chat);
     firn_tokenizer_close(&t->tokenizer);
     firn_labels_free(&t->labels);
+    firn_task_templates_close(&t->templates);
     free(t->text);
     free(t->text_pair);
     free(t->prompt);
@@ -158,7 +165,7 @@ void firn_task_dataset_params(const struct firn_task_setup *t, struct firn_datas
 {
     *p = (struct firn_dataset_params){ .tokenizer = t->tokenizer, .columns = &t->columns, .task = t->task,
                                        .problem = t->problem, .labels = &t->labels, .max_length = t->max_length,
-                                       .max_target = t->max_target, .has_labels = true,
+                                       .max_target = t->max_target, .has_labels = true, .templates = t->templates,
                                        .chat = t->has_chat ? &t->chat : NULL };
 }
 

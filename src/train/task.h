@@ -15,6 +15,7 @@ struct firn_task_setup {
     char *text, *text_pair, *prompt, *completion, *template, *messages; /* columns */
     struct firn_chat chat;
     bool has_chat;
+    struct firn_task_templates *templates; /* of a method with prompts by task; else NULL */
     enum firn_dtype quantised; /* of the frozen base */
     struct firn_recipe_data columns; /* points to the recipe's or to the above */
 };
