@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // dw[v, c] = sum over m, in order, of dy[m, c] with ids[m] = v, in two dispatches.
 // ADD 0: zeros in dw; for each m its link: the next place with the same id (n_ids: there is none), or, where an
-// earlier place has that id or it is not in [0, rows), a mark. ADD 1: the first place of an id adds along the links.
+// earlier place has that id or it is not in [0, rows) or the padding, a mark. ADD 1: the first place of an id adds along the links.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "flat.glsl"
@@ -9,7 +9,7 @@ layout(binding = 0) readonly buffer Dy { float dy[]; };
 layout(binding = 1) readonly buffer Ids { int ids[]; };
 layout(binding = 2) writeonly buffer Dw { float dw[]; };
 layout(binding = 3) buffer Links { uint links[]; };
-layout(push_constant) uniform Push { uint n; uint n_ids; uint rows; uint cols; };
+layout(push_constant) uniform Push { uint n; uint n_ids; uint rows; uint cols; int padding; };
 const uint NOT_FIRST = 0x80000000u;
 void main()
 {
@@ -21,7 +21,7 @@ void main()
         if (i >= n_ids)
             continue;
         const int id = ids[i];
-        bool is_first = id >= 0 && uint(id) < rows;
+        bool is_first = id >= 0 && uint(id) < rows && id != padding;
         for (uint m = 0u; m < i && is_first; m++)
             is_first = ids[m] != id;
         uint next = i + 1u;

@@ -68,6 +68,8 @@ FIRN_API firn_val firn_rms_norm(struct firn_graph *g, firn_val x, firn_val w, fl
 /// y[m] = table[ids[m]]: table [V, C] (f32, f16 or bf16), ids [M] i32 -> [M, C] f32. Also picks rows of activations.
 /// Ids outside [0, V) read as zero rows and get no gradient.
 FIRN_API firn_val firn_embed(struct firn_graph *g, firn_val table, firn_val ids);
+/// The same; the row `padding` (-1: none) is read like any other but gets no gradient (PyTorch's padding_idx).
+FIRN_API firn_val firn_embed_padded(struct firn_graph *g, firn_val table, firn_val ids, int64_t padding);
 
 /// One row of each of B entries of T rows: rows[b] in [b T, (b + 1) T) of x [B * T, C] -> [B, C]. What made x is done for
 /// these rows alone where that gives the same: back through operations that work row by row, and through attention that is

@@ -293,7 +293,7 @@ static firn_val tied_table(struct firn_build *b, const char *tied, struct firn_s
 {
     char module[MAX_PATH];
     snprintf(module, sizeof module, "%.*s", (int) (strrchr(tied, '.') - tied), tied);
-    const struct firn_site site = { .kind = FIRN_SITE_EMBEDDING, .path = module, .task = b->p->task };
+    const struct firn_site site = { .kind = FIRN_SITE_EMBEDDING, .path = module, .padding = -1, .task = b->p->task };
     const struct firn_method *method = b->adapter->method;
     if (method != NULL && method->copies != NULL && method->copies(b->adapter->settings, &site))
         return frozen(b, tied, shape);
@@ -333,13 +333,20 @@ struct firn_head firn_output_layer(struct firn_build *b, const char *path, const
 
 firn_val firn_embedding(struct firn_build *b, const char *name, int64_t rows, int64_t width, firn_val ids)
 {
+    return firn_embedding_padded(b, name, rows, width, ids, -1);
+}
+
+firn_val firn_embedding_padded(struct firn_build *b, const char *name, int64_t rows, int64_t width, firn_val ids,
+                               int64_t padding)
+{
     char path[MAX_PATH];
     struct firn_site site = { .kind = FIRN_SITE_EMBEDDING, .path = join(b, name, path, sizeof path), .n_in = rows,
                               .n_out = width, .task = b->p->task };
     const struct firn_method *method = b->adapter->method;
     firn_graph_push(b->g, name);
     site.weight = tensor_of(b, &site, "weight", firn_dims(rows, width), NULL);
-    firn_val y = firn_embed(b->g, site.weight, ids);
+    site.padding = padding;
+    firn_val y = firn_embed_padded(b->g, site.weight, ids, padding);
     if (is_target(b, &site) && method->embed != NULL)
         y = method->embed(b->adapter->settings, b, &site, ids, y);
     firn_graph_pop(b->g);
@@ -348,7 +355,7 @@ firn_val firn_embedding(struct firn_build *b, const char *name, int64_t rows, in
 
 firn_val firn_table_at(struct firn_build *b, const char *path, int64_t rows, int64_t width)
 {
-    const struct firn_site site = { .kind = FIRN_SITE_EMBEDDING, .path = path, .n_in = rows, .n_out = width,
+    const struct firn_site site = { .kind = FIRN_SITE_EMBEDDING, .path = path, .padding = -1, .n_in = rows, .n_out = width,
                                     .task = b->p->task };
     const struct firn_method *method = b->adapter->method;
     if (is_target(b, &site) || (method != NULL && method->copies != NULL && method->copies(b->adapter->settings, &site)))
@@ -361,7 +368,7 @@ firn_val firn_lookup(struct firn_build *b, const char *name, firn_val table, fir
     char path[MAX_PATH];
     const struct firn_shape shape = firn_val_shape(b->g, table);
     const struct firn_method *method = b->adapter->method;
-    struct firn_site site = { .kind = FIRN_SITE_EMBEDDING, .path = join(b, name, path, sizeof path),
+    struct firn_site site = { .kind = FIRN_SITE_EMBEDDING, .path = join(b, name, path, sizeof path), .padding = -1,
                               .n_in = shape.dim[0], .n_out = shape.dim[1], .weight = table, .task = b->p->task };
     if (method != NULL && method->copies != NULL && method->copies(b->adapter->settings, &site))
         firn_graph_fail(b->g, "%s: reads a shared table, which %s cannot copy", path, method->name);

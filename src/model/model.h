@@ -38,6 +38,7 @@ struct firn_site {
     enum firn_site_kind kind;
     const char *path; /* HF module path in the task's class: "bert.encoder.layer.0.attention.self.query" */
     int64_t n_in, n_out;     /* embeddings: rows, width */
+    int64_t padding;         /* embeddings: the row that gets no gradient; -1: none */
     bool is_output;          /* the language model's output layer */
     bool is_quantised;       /* `weight`, if it is frozen, is [n_out, n_in] in the model's quantised type */
     bool is_conv1d;          /* linear layers: `weight` is [n_in, n_out], as GPT-2's files hold it */
@@ -344,6 +345,9 @@ struct firn_head firn_output_layer(struct firn_build *b, const char *path, const
                                    int64_t n_out, const char *bias);
 /* Rows of the table `name` [rows, width] for the input `ids`, wrapped by the method. */
 firn_val firn_embedding(struct firn_build *b, const char *name, int64_t rows, int64_t width, firn_val ids);
+/* The same; the row of padding gets no gradient from lookups. */
+firn_val firn_embedding_padded(struct firn_build *b, const char *name, int64_t rows, int64_t width, firn_val ids,
+                               int64_t padding);
 /* A table [rows, width] that several modules read, at the module `path` that the class has for it; and the lookup of the
  * module `name` in it, wrapped by the method. */
 firn_val firn_table_at(struct firn_build *b, const char *path, int64_t rows, int64_t width);

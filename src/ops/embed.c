@@ -3,6 +3,14 @@
 #include "ops/ops.h"
 #include "tensor/half.h"
 
+struct embed_attrs {
+    int64_t padding; /* the row that gets no gradient; -1: none */
+};
+
+struct dw_attrs {
+    int64_t rows, padding;
+};
+
 static bool embed_shape(struct firn_infer *s)
 {
     if (!firn_infer_rank(s, 0, 2) || !firn_infer_rank(s, 1, 1))
@@ -51,9 +59,9 @@ static const struct firn_op embed_dw;
 
 static void embed_grad(struct firn_graph *g, const struct firn_node *n, const firn_val *dy, firn_val *dx)
 {
-    const int64_t rows = firn_val_shape(g, n->in[0]).dim[0];
+    const struct dw_attrs attrs = { firn_val_shape(g, n->in[0]).dim[0], ((const struct embed_attrs *) n->attrs)->padding };
     if (firn_wants(g, n->in[0]))
-        dx[0] = firn_emit1(g, &embed_dw, (firn_val[]){ dy[0], n->in[1] }, &rows);
+        dx[0] = firn_emit1(g, &embed_dw, (firn_val[]){ dy[0], n->in[1] }, &attrs);
 }
 
 #define ACCEPTS(name, type)                                                                       \
@@ -88,15 +96,16 @@ static const struct firn_kernel kernels[] = {
     { NULL },
 };
 
+static const struct embed_attrs whole = { -1 };
 static const struct firn_case cases[] = {
-    { .in = { FIRN_DIMS(5, 3), FIRN_DIMS(7) }, .below = { 0, 5 } },
-    { .in = { FIRN_DIMS(33, 31), FIRN_DIMS(65) }, .below = { 0, 40 }, .no_grad = true },
-    { .in = { FIRN_DIMS(4, 7), FIRN_DIMS(0) }, .below = { 0, 4 } },
-    { .in = { FIRN_DIMS(9, 36), FIRN_DIMS(65) }, .below = { 0, 12 }, .no_grad = true }, /* some outside */
-    { .in = { FIRN_DIMS(9, 5), FIRN_DIMS(65) }, .below = { 0, 9 }, .dtype = { FIRN_F16 }, .no_grad = true },
-    { .in = { FIRN_DIMS(9, 7), FIRN_DIMS(65) }, .below = { 0, 9 }, .dtype = { FIRN_BF16 }, .no_grad = true },
-    { .in = { FIRN_DIMS(9, 36), FIRN_DIMS(65) }, .below = { 0, 9 }, .dtype = { FIRN_F16 }, .no_grad = true },
-    { .in = { FIRN_DIMS(9, 36), FIRN_DIMS(65) }, .below = { 0, 9 }, .dtype = { FIRN_BF16 }, .no_grad = true },
+    { .in = { FIRN_DIMS(5, 3), FIRN_DIMS(7) }, &whole, .below = { 0, 5 } },
+    { .in = { FIRN_DIMS(33, 31), FIRN_DIMS(65) }, &whole, .below = { 0, 40 }, .no_grad = true },
+    { .in = { FIRN_DIMS(4, 7), FIRN_DIMS(0) }, &whole, .below = { 0, 4 } },
+    { .in = { FIRN_DIMS(9, 36), FIRN_DIMS(65) }, &whole, .below = { 0, 12 }, .no_grad = true }, /* some outside */
+    { .in = { FIRN_DIMS(9, 5), FIRN_DIMS(65) }, &whole, .below = { 0, 9 }, .dtype = { FIRN_F16 }, .no_grad = true },
+    { .in = { FIRN_DIMS(9, 7), FIRN_DIMS(65) }, &whole, .below = { 0, 9 }, .dtype = { FIRN_BF16 }, .no_grad = true },
+    { .in = { FIRN_DIMS(9, 36), FIRN_DIMS(65) }, &whole, .below = { 0, 9 }, .dtype = { FIRN_F16 }, .no_grad = true },
+    { .in = { FIRN_DIMS(9, 36), FIRN_DIMS(65) }, &whole, .below = { 0, 9 }, .dtype = { FIRN_BF16 }, .no_grad = true },
 };
 
 static const struct firn_op embed = {
@@ -105,6 +114,7 @@ static const struct firn_op embed = {
     .n_in = 2,
     .n_out = 1,
     .integer = 2,
+    .attrs_size = sizeof(struct embed_attrs),
     .shape = embed_shape,
     .ref = embed_ref,
     .cpu = embed_cpu,
@@ -118,8 +128,13 @@ static const struct firn_op embed = {
 static bool dw_shape(struct firn_infer *s)
 {
     s->out[0].dtype = s->in[0].dtype;
-    s->out[0].shape = firn_dims(*(const int64_t *) s->attrs, firn_cols(&s->in[0]));
+    s->out[0].shape = firn_dims(((const struct dw_attrs *) s->attrs)->rows, firn_cols(&s->in[0]));
     return firn_infer_rank(s, 0, 2) && firn_infer_rank(s, 1, 1);
+}
+
+static int64_t padding_of(const struct firn_call *call)
+{
+    return ((const struct dw_attrs *) call->attrs)->padding;
 }
 
 static void dw_ref(const struct firn_call *call)
@@ -128,7 +143,7 @@ static void dw_ref(const struct firn_call *call)
     const int32_t *ids = firn_i32(&call->in[1]);
     double *dy = firn_ref_in(call, 0), *dw = firn_ref_out(call, 0);
     for (int64_t m = 0; m < call->in[1].shape.dim[0]; m++)
-        for (int64_t c = 0; c < cols && ids[m] >= 0 && ids[m] < rows; c++)
+        for (int64_t c = 0; c < cols && ids[m] >= 0 && ids[m] < rows && ids[m] != padding_of(call); c++)
             dw[ids[m] * cols + c] += dy[m * cols + c];
     firn_ref_free(dy);
     firn_ref_store(call, 0, dw);
@@ -140,11 +155,12 @@ static void dw_body(void *user, int64_t begin, int64_t end)
     const struct firn_call *call = user;
     const int64_t cols = firn_cols(&call->in[0]);
     const int32_t *ids = firn_i32(&call->in[1]);
+    const int64_t padding = padding_of(call);
     const float *dy = firn_f32(&call->in[0]);
     float *dw = firn_f32(&call->out[0]);
     memset(dw + begin * cols, 0, sizeof *dw * (size_t) ((end - begin) * cols));
     for (int64_t m = 0; m < call->in[1].shape.dim[0]; m++)
-        for (int64_t c = 0; c < cols && ids[m] >= begin && ids[m] < end; c++)
+        for (int64_t c = 0; c < cols && ids[m] >= begin && ids[m] < end && ids[m] != padding; c++)
             dw[ids[m] * cols + c] += dy[m * cols + c];
 }
 
@@ -160,6 +176,7 @@ static void dw_push(const struct firn_call *call, const struct firn_limits *limi
     firn_push(d, (uint64_t) firn_count(&call->in[1]));
     firn_push(d, (uint64_t) call->out[0].shape.dim[0]);
     firn_push(d, (uint64_t) firn_cols(&call->in[0]));
+    firn_push(d, (uint32_t) (int32_t) padding_of(call));
     firn_grid_flat(d, limits, (lanes + 1023) / 1024);
 }
 
@@ -195,21 +212,22 @@ static int64_t dw_terms(const struct firn_call *call)
     return call->in[1].shape.dim[0];
 }
 
-static const int64_t dw_5 = 5, dw_300 = 300;
+static const struct dw_attrs dw_5 = { 5, -1 }, dw_300 = { 300, -1 }, dw_padded = { 5, 3 };
 static const struct firn_case dw_cases[] = {
     { .in = { FIRN_DIMS(7, 3), FIRN_DIMS(7) }, &dw_5, .below = { 0, 5 } },
     { .in = { FIRN_DIMS(65, 33), FIRN_DIMS(65) }, &dw_300, .below = { 0, 290 } },
     { .in = { FIRN_DIMS(0, 3), FIRN_DIMS(0) }, &dw_5 },
     { .in = { FIRN_DIMS(257, 1), FIRN_DIMS(257) }, &dw_5, .below = { 0, 9 } }, /* more places than elements; some outside */
+    { .in = { FIRN_DIMS(65, 7), FIRN_DIMS(65) }, &dw_padded, .below = { 0, 5 } },
 };
 
 static const struct firn_op embed_dw = {
     .name = "embed_dw",
-    .math = "dw[v] = sum of dy[m] with ids[m] = v",
+    .math = "dw[v] = sum of dy[m] with ids[m] = v; zero for the padding",
     .n_in = 2,
     .n_out = 1,
     .integer = 2,
-    .attrs_size = sizeof(int64_t),
+    .attrs_size = sizeof(struct dw_attrs),
     .shape = dw_shape,
     .ref = dw_ref,
     .cpu = dw_cpu,
@@ -221,7 +239,12 @@ static const struct firn_op embed_dw = {
 
 firn_val firn_embed(struct firn_graph *g, firn_val table, firn_val ids)
 {
-    return firn_emit1(g, &embed, (firn_val[]){ table, ids }, NULL);
+    return firn_embed_padded(g, table, ids, -1);
+}
+
+firn_val firn_embed_padded(struct firn_graph *g, firn_val table, firn_val ids, int64_t padding)
+{
+    return firn_emit1(g, &embed, (firn_val[]){ table, ids }, &(struct embed_attrs){ padding });
 }
 
 const struct firn_op *const firn_family_embed[] = { &embed, &embed_dw, NULL };

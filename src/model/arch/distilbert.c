@@ -45,8 +45,8 @@ static firn_val embeddings(struct firn_build *b)
 {
     const struct firn_config *c = &b->model->config;
     firn_push_scope(b, "embeddings");
-    firn_val x = firn_embedding(b, "word_embeddings", c->vocabulary, c->width,
-                                firn_input(b, "input_ids", firn_dims(b->p->batch * b->p->length)));
+    firn_val x = firn_embedding_padded(b, "word_embeddings", c->vocabulary, c->width,
+                                       firn_input(b, "input_ids", firn_dims(b->p->batch * b->p->length)), c->pad_id);
     x = firn_with_virtual(b, x);
     const firn_val at = firn_input(b, "position_ids", firn_dims(firn_n_tokens(b)));
     x = firn_add(b->g, x, firn_embedding(b, "position_embeddings", c->max_positions, c->width, at));

@@ -33,12 +33,13 @@ static firn_val embeddings(struct firn_build *b)
 {
     const struct firn_config *c = &b->model->config;
     firn_push_scope(b, "embeddings");
-    firn_val words = firn_embedding(b, "word_embeddings", c->vocabulary, c->width,
-                                    firn_input(b, "input_ids", firn_dims(b->p->batch * b->p->length)));
+    firn_val words = firn_embedding_padded(b, "word_embeddings", c->vocabulary, c->width,
+                                           firn_input(b, "input_ids", firn_dims(b->p->batch * b->p->length)), c->pad_id);
     words = firn_with_virtual(b, words);
     const struct firn_shape rows = firn_dims(firn_n_tokens(b));
-    const firn_val positions = firn_embedding(b, "position_embeddings", c->max_positions, c->width,
-                                              firn_input(b, "position_ids", rows));
+    const firn_val positions = firn_embedding_padded(b, "position_embeddings", c->max_positions, c->width,
+                                                     firn_input(b, "position_ids", rows),
+                                                     c->first_position > 0 ? c->pad_id : -1);
     const firn_val types = firn_embedding(b, "token_type_embeddings", c->token_types, c->width,
                                           firn_input(b, "token_type_ids", rows));
     firn_val x = firn_add(b->g, firn_add(b->g, words, types), positions);
@@ -122,7 +123,7 @@ struct firn_head firn_bert_output(struct firn_build *b, const char *path, const 
         return firn_output_layer(b, path, m->arch->table, x, m->config.vocabulary, bias);
     const char *own = FIRN_STR("%s.bias", path);
     const bool is_own = firn_weights_find(&m->weights, m->arch->prefix, own, NULL) != NULL;
-    if (is_own)
-        b->counts.base += m->config.vocabulary; /* the shared one stays in the class, unused */
+    if (is_own && firn_weights_find(&m->weights, m->arch->prefix, bias, NULL) != NULL)
+        firn_weight_at(b, bias, firn_dims(m->config.vocabulary)); /* stays in the class, unused */
     return firn_output_layer(b, path, NULL, x, m->config.vocabulary, is_own ? own : bias);
 }

@@ -193,7 +193,7 @@ static firn_val embed(const void *settings, struct firn_build *b, const struct f
     const firn_val B = firn_trained(b, firn_wrap_name(s->path, "lora_embedding_B", name, sizeof name),
                                     firn_dims(s->n_out, r), FIRN_INIT_NORMAL, 1);
     const double scale = scale_of(l, s->path);
-    const firn_val update = firn_matmul(b->g, firn_embed(b->g, A, ids), B,
+    const firn_val update = firn_matmul(b->g, firn_embed_padded(b->g, A, ids, s->padding), B,
                                         firn_matmul_params(.trans_b = true, .alpha = (float) scale));
     return l->use_dora ? firn_dora_embed(b, s, &(struct firn_dora){ A, B, scale, 0 }, y, update)
                        : firn_add(b->g, y, update);
