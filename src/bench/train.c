@@ -32,6 +32,8 @@ static firn_status fill_inputs(struct run *r, const struct firn_bench_settings *
     const int64_t batch = p->batch > 0 ? p->batch : 1, length = p->length > 0 ? p->length : 128;
     const enum firn_task task = (enum firn_task) p->task;
     firn_status status = firn_inputs_create(&r->inputs, batch, length, 2, err);
+    if (status == FIRN_OK && task == FIRN_TASK_SEQ2SEQ_LM) /* as many tokens for the decoder */
+        status = firn_inputs_add_target(&r->inputs, length, err);
     if (status)
         return status;
     const struct firn_model *m = &r->session.model;
@@ -64,7 +66,8 @@ static firn_status measure(struct firn_bench *b, struct run *r, struct firn_erro
         status = step(r, err);
     b->setup_seconds += firn_bench_now(CLOCK_MONOTONIC) - begin;
     if (status == FIRN_OK)
-        status = firn_session_plan(&r->session, FIRN_PLAN_TRAIN, r->inputs.batch, r->inputs.length, &plan, err);
+        status = firn_session_plan_pair(&r->session, FIRN_PLAN_TRAIN, r->inputs.batch, r->inputs.length,
+                                        r->inputs.target, &plan, err);
     struct firn_bench_time time = { 0 };
     if (status == FIRN_OK)
         status = firn_bench_measure(p, step, r, &time, err);
@@ -75,7 +78,7 @@ static firn_status measure(struct firn_bench *b, struct run *r, struct firn_erro
         return FIRN_ERR_MEMORY;
     firn_plan_bytes(plan->plan, &b->plan);
     b->has_plan = true;
-    b->tokens = r->inputs.batch * r->inputs.length;
+    b->tokens = r->inputs.batch * (r->inputs.length + r->inputs.target);
     snprintf(row->name, sizeof row->name, "train step, %lld x %lld tokens, %s", (long long) r->inputs.batch,
              (long long) r->inputs.length, r->session.adapter.method != NULL ? r->session.adapter.method->name : "none");
     snprintf(row->kernel, sizeof row->kernel, "(all)");
