@@ -143,6 +143,8 @@ FIRN_API void firn_squared_error(struct firn_graph *g, firn_val logits, firn_val
                                  firn_val scale, firn_val *loss, firn_val *dlogits);
 FIRN_API void firn_binary_cross_entropy(struct firn_graph *g, firn_val logits, firn_val targets,
                                         firn_val scale, firn_val *loss, firn_val *dlogits);
+/// hit [M]: 1 where logits [M, V] are largest at the label (the first of equal ones), else 0; -1 for ignored rows.
+FIRN_API firn_val firn_best_label(struct firn_graph *g, firn_val logits, firn_val labels);
 /// Returns `loss` unchanged, with the promise that d loss / d x[i] = dx[i]: gradients known in the forward pass.
 FIRN_API firn_val firn_attach_grad(struct firn_graph *g, firn_val loss, const firn_val *x,
                                    const firn_val *dx, int n);
@@ -153,6 +155,7 @@ struct firn_linear_loss_params {
     float softcap;     // logits -> cap tanh(logits / cap); 0: none
     int64_t chunk;     // rows per chunk, rounded up to 64; 0: chosen so that a chunk's logits stay near 32 MiB
     float scale_logits;// factor of h W^T; 0 means 1
+    firn_val *hits;    // gets firn_best_label() of all rows [M]; NULL: not computed
 };
 /// loss [1] = sum over rows of cross entropy(h W^T + bias, labels) * scale, in chunks of rows, so that the logits of
 /// all rows never exist. h [M, C]; w [V, C]; labels [M] i32; scale [1].

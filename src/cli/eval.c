@@ -39,6 +39,10 @@ static void print_metrics(const struct firn_metrics *m, bool json)
     printf("examples             %llu\nloss                 %.6f\n", (unsigned long long) m->examples, m->loss);
     if (isfinite(m->perplexity))
         printf("perplexity           %.4f\n", m->perplexity);
+    if (isfinite(m->token_accuracy))
+        printf("token accuracy       %.4f\n", m->token_accuracy);
+    if (isfinite(m->exact_match))
+        printf("exact match          %.4f\n", m->exact_match);
     if (isfinite(m->accuracy))
         printf("accuracy             %.4f\nmacro F1             %.4f\n", m->accuracy, m->f1);
     if (isfinite(m->mean_error))
@@ -76,7 +80,8 @@ const struct firn_command firn_command_eval = {
     .min_words = 1,
     .max_words = 1000,
     .summary = "measures a model with an adapter on a data file",
-    .text = "Prints loss, and as the task has them perplexity, accuracy, macro F1 or mean absolute error.",
+    .text = "Prints loss, and as the task has them perplexity, token accuracy and exact match (whole answers that greedy decoding would\n"
+            "give), accuracy, macro F1 or mean absolute error.",
     .flags = flags,
     .values_size = sizeof(struct flags),
     .has_recipe = true,

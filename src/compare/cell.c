@@ -55,14 +55,20 @@ static void read_cell(struct firn_cell *cell, const json_t *o)
 static void set_metric(struct firn_compare *c, const char *metric)
 {
     c->metric = metric;
-    c->lower_is_better = strcmp(metric, "accuracy") != 0;
+    c->is_share = strcmp(metric, "accuracy") == 0 || strcmp(metric, "exact match") == 0;
 }
 
 static double quality_of(struct firn_compare *c, const struct firn_metrics *m)
 {
-    const bool is_accuracy = isfinite(m->accuracy), is_error = isfinite(m->mean_error);
-    set_metric(c, is_accuracy ? "accuracy" : is_error ? "mean absolute error" : "perplexity");
-    return is_accuracy ? m->accuracy : is_error ? m->mean_error : m->perplexity;
+    const struct { const char *name; double value; } metrics[] = {
+        { "accuracy", m->accuracy }, { "mean absolute error", m->mean_error }, { "exact match", m->exact_match } };
+    for (int i = 0; i < 3; i++)
+        if (isfinite(metrics[i].value)) {
+            set_metric(c, metrics[i].name);
+            return metrics[i].value;
+        }
+    set_metric(c, "perplexity");
+    return m->perplexity;
 }
 
 /* A result that another recipe left would be shown as this one's. */
@@ -78,8 +84,8 @@ static firn_status load_result(struct firn_compare *c, struct firn_cell *cell, c
                            .what = "was made with other settings; use another output, or remove this cell");
     } else {
         const char *metric = json_string_value(json_object_get(o, "metric"));
-        static const char *const metrics[] = { "accuracy", "mean absolute error", "perplexity" };
-        for (int i = 0; i < 3; i++)
+        static const char *const metrics[] = { "accuracy", "mean absolute error", "exact match", "perplexity" };
+        for (int i = 0; i < 4; i++)
             if (metric != NULL && strcmp(metric, metrics[i]) == 0)
                 set_metric(c, metrics[i]);
         read_cell(cell, json_object_get(o, "figures"));

@@ -47,7 +47,7 @@ struct firn_compare {
     int64_t min_steps;
     bool keep_adapters;
     const char *metric;         /* what quality is: "accuracy", ... */
-    bool lower_is_better;
+    bool is_share;              /* a share of examples, more is better; else an error, less is better */
 };
 
 extern const struct firn_option firn_compare_keys[];

@@ -19,7 +19,7 @@ static int baseline_of(const struct firn_compare *c)
 /* Better is positive, whatever the metric. */
 static double sign_of(const struct firn_compare *c)
 {
-    return c->lower_is_better ? -1 : 1;
+    return c->is_share ? 1 : -1;
 }
 
 /* By how much a method's model does worse on new examples than on those it saw. */
@@ -60,8 +60,7 @@ static struct firn_statistic better(const struct firn_compare *c, int size, int 
 
 static const char *points(const struct firn_compare *c, char text[64], double difference)
 {
-    const bool is_share = strcmp(c->metric, "accuracy") == 0;
-    return is_share ? firn_format(text, 64, "%+.1f points", 100 * difference) : firn_format(text, 64, "%+.3f", difference);
+    return c->is_share ? firn_format(text, 64, "%+.1f points", 100 * difference) : firn_format(text, 64, "%+.3f", difference);
 }
 
 struct claim {

@@ -15,7 +15,7 @@ static void add_curves(struct firn_str *s, const struct firn_compare *c, enum fi
     const size_t per = (size_t) c->n_sizes, n = (size_t) c->n_methods;
     double *numbers = calloc(3 * per * n + 1, sizeof *numbers);
     struct firn_plot_line *lines = calloc(n + 1, sizeof *lines);
-    const double factor = strcmp(c->metric, "accuracy") == 0 ? 100 : 1;
+    const double factor = c->is_share ? 100 : 1;
     if (numbers == NULL || lines == NULL) {
         s->failed = true;
         free(numbers);
@@ -47,7 +47,7 @@ static void add_cost(struct firn_str *s, const struct firn_compare *c, int size,
     const size_t n = (size_t) c->n_methods;
     double *numbers = calloc(3 * n + 1, sizeof *numbers);
     struct firn_plot_line *lines = calloc(n + 1, sizeof *lines);
-    const double factor = strcmp(c->metric, "accuracy") == 0 ? 100 : 1;
+    const double factor = c->is_share ? 100 : 1;
     const enum firn_part part = firn_compare_quality(c, size, 0, FIRN_PART_TEST).n > 0 ? FIRN_PART_TEST : FIRN_PART_VALIDATION;
     for (size_t m = 0; m < n && numbers != NULL && lines != NULL; m++) {
         const struct firn_statistic q = firn_compare_quality(c, size, (int) m, part);

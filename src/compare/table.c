@@ -47,13 +47,12 @@ void firn_compare_table(const struct firn_compare *c, int size, struct firn_str 
 {
     static const char *const heads[] = { "parameters", "bytes/task", "time", "memory", "train", "valid", "test", "outside" };
     static const int widths[] = { 11, 10, 9, 9, 11, 11, 11, 11 };
-    const bool is_share = strcmp(c->metric, "accuracy") == 0;
     const int first = name_width(c);
     if (c->sizes[size] > 0)
         firn_str_addf(text, "%" PRId64 " training examples, %d seeds: %s%s\n", c->sizes[size], c->n_seeds, c->metric,
-                      is_share ? ", %" : "");
+                      c->is_share ? ", %" : "");
     else
-        firn_str_addf(text, "all training examples, %d seeds: %s%s\n", c->n_seeds, c->metric, is_share ? ", %" : "");
+        firn_str_addf(text, "all training examples, %d seeds: %s%s\n", c->n_seeds, c->metric, c->is_share ? ", %" : "");
     add_cell(text, "method", first, true);
     for (int k = 0; k < 8; k++)
         add_cell(text, heads[k], widths[k], false);
@@ -72,7 +71,7 @@ void firn_compare_table(const struct firn_compare *c, int size, struct firn_str 
         };
         for (int part = 0; part < FIRN_PART_COUNT; part++)
             cells[4 + part] = with_spread(buffer[4 + part], 64, firn_compare_quality(c, size, m, (enum firn_part) part),
-                                          is_share);
+                                          c->is_share);
         add_cell(text, c->methods[m].name, first, true);
         for (int k = 0; k < 8; k++)
             add_cell(text, cells[k], widths[k], false);

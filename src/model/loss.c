@@ -2,11 +2,13 @@
 /* What follows the body: a task's head, its logits, its loss. */
 #include "model/loss.h"
 
-static firn_val class_loss(struct firn_build *b, firn_val logits, int64_t rows)
+static firn_val class_loss(struct firn_build *b, firn_val logits, int64_t rows, firn_val *hits)
 {
     const struct firn_build_params *p = b->p;
     const firn_val scale = firn_graph_leaf(b->g, FIRN_LEAF_INPUT, "scale", FIRN_F32, firn_dims(1));
     firn_val loss, dlogits;
+    if (hits != NULL)
+        *hits = firn_best_label(b->g, logits, firn_input(b, "labels", firn_dims(rows)));
     if (p->problem == FIRN_SINGLE_LABEL) {
         firn_cross_entropy(b->g, logits, firn_input(b, "labels", firn_dims(rows)), scale, p->smoothing, &loss,
                            &dlogits);
@@ -64,13 +66,15 @@ void firn_build_outputs(struct firn_build *b, const struct firn_head *given)
         place_output(b, "logits", logits_of(b, head));
     if (!p->has_loss)
         return;
+    firn_val hits = { 0 };
     if (firn_is_value(head->logits)) {
-        b->loss = class_loss(b, head->logits, rows);
+        b->loss = class_loss(b, head->logits, rows, p->wants_hits ? &hits : NULL);
     } else {
         const firn_val scale = firn_graph_leaf(b->g, FIRN_LEAF_INPUT, "scale", FIRN_F32, firn_dims(1));
         const struct firn_linear_loss_params loss = { .bias = head->bias, .smoothing = p->smoothing,
-                                                      .softcap = head->softcap };
+                                                      .softcap = head->softcap, .hits = p->wants_hits ? &hits : NULL };
         b->loss = firn_linear_loss(b->g, head->h, head->w, firn_input(b, "labels", firn_dims(rows)), scale, &loss);
     }
     place_output(b, "loss", b->loss);
+    place_output(b, "hits", hits);
 }

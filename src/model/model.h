@@ -243,6 +243,7 @@ struct firn_build_params {
     bool training;                 /* dropouts are active */
     float smoothing;
     bool wants_logits;             /* place them in the OUTPUT leaf "logits" */
+    bool wants_hits;               /* language models: place firn_best_label() of all rows in the OUTPUT leaf "hits" */
     bool picked_logits;            /* language models: logits of the rows in `pick` only, [B, V] (generation) */
     bool fills_blind;              /* a loss counts rows that see no key: they get what PyTorch's eager attention gives */
     bool is_bare;                  /* without the method's hooks: the base, with the head and biases that train */

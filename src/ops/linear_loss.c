@@ -29,7 +29,7 @@ static firn_val add_to(struct firn_graph *g, firn_val sum, firn_val x)
 firn_val firn_linear_loss(struct firn_graph *g, firn_val h, firn_val w, firn_val labels, firn_val scale,
                           const struct firn_linear_loss_params *p)
 {
-    firn_val losses[MAX_CHUNKS], dh[MAX_CHUNKS], x[3], dx[3];
+    firn_val losses[MAX_CHUNKS], hits[MAX_CHUNKS], dh[MAX_CHUNKS], x[3], dx[3];
     struct sums sums = { { 0 }, { 0 } };
     if (firn_graph_error(g) != NULL || !firn_is_value(h) || !firn_is_value(w))
         return (firn_val){ 0 };
@@ -48,8 +48,10 @@ firn_val firn_linear_loss(struct firn_graph *g, firn_val h, firn_val w, firn_val
             over_cap = firn_scale(g, logits, 1.0f / p->softcap);
             logits = firn_scale(g, firn_activate(g, FIRN_TANH, over_cap), p->softcap);
         }
-        firn_cross_entropy(g, logits, firn_rows(g, labels, start, count), scale, p->smoothing, &losses[n],
-                           &dlogits);
+        const firn_val y = firn_rows(g, labels, start, count);
+        if (p->hits != NULL) /* before the gradient, which may take the place of the logits */
+            hits[n] = firn_best_label(g, logits, y);
+        firn_cross_entropy(g, logits, y, scale, p->smoothing, &losses[n], &dlogits);
         if (p->softcap > 0) /* dy = dz tanh'(y / cap): the two factors of cap cancel */
             dlogits = firn_activate_dx(g, FIRN_TANH, over_cap, dlogits);
         if (wants_h)
@@ -60,6 +62,8 @@ firn_val firn_linear_loss(struct firn_graph *g, firn_val h, firn_val w, firn_val
         if (wants_bias)
             sums.bias = add_to(g, sums.bias, firn_sum_rows(g, dlogits));
     }
+    if (p->hits != NULL)
+        *p->hits = n > 1 ? firn_join_rows(g, hits, n) : hits[0];
     const firn_val loss = firn_sum(g, n > 1 ? firn_join_rows(g, losses, n) : losses[0]);
     if (wants_h) {
         x[n_x] = h;

@@ -11,6 +11,7 @@ struct tally {
     uint64_t *right, *said, *true_; /* per class */
     uint64_t hits, entries;
     double error;
+    uint64_t tokens, right_tokens, texts, right_texts; /* language models */
 };
 
 static int64_t best_of(const float *row, int64_t n)
@@ -52,6 +53,35 @@ static void count(struct tally *t, const float *logits, const struct firn_inputs
     }
 }
 
+/* hits [batch, per]: 1 right, 0 wrong, -1 not counted. */
+static void count_hits(struct tally *t, const float *hits, int64_t batch, int64_t per)
+{
+    for (int64_t b = 0; b < batch; b++) {
+        uint64_t right = 0, counted = 0;
+        for (int64_t i = 0; i < per; i++) {
+            right += hits[b * per + i] > 0;
+            counted += hits[b * per + i] >= 0;
+        }
+        t->right_tokens += right;
+        t->tokens += counted;
+        t->texts += counted > 0;
+        t->right_texts += counted > 0 && right == counted;
+    }
+}
+
+static firn_status read_hits(struct firn_session *s, const struct firn_inputs *in, struct tally *t, struct firn_error *err)
+{
+    const int64_t per = in->target > 0 ? in->target : s->adapter.n_virtual + in->length;
+    float *hits = malloc(sizeof *hits * (size_t) (in->batch * per + 1));
+    if (hits == NULL)
+        return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for an evaluation");
+    const firn_status status = firn_store_read(s->store, "hits", 0, hits, sizeof *hits * (size_t) (in->batch * per), err);
+    if (status == FIRN_OK)
+        count_hits(t, hits, in->batch, per);
+    free(hits);
+    return status;
+}
+
 static double macro_f1(const struct tally *t)
 {
     double sum = 0;
@@ -90,7 +120,8 @@ firn_status firn_evaluate(struct firn_session *s, const struct firn_dataset *d, 
                        .said = calloc((size_t) classes + 1, sizeof(uint64_t)),
                        .true_ = calloc((size_t) classes + 1, sizeof(uint64_t)) };
     float *logits = classes > 0 ? malloc(sizeof *logits * (size_t) (batch_size * (p->task == FIRN_TASK_SEQ_CLS ? 1 : s->adapter.n_virtual + p->max_length) * classes)) : NULL;
-    *m = (struct firn_metrics){ .perplexity = NAN, .accuracy = NAN, .f1 = NAN, .mean_error = NAN, .examples = d->count };
+    *m = (struct firn_metrics){ .perplexity = NAN, .accuracy = NAN, .f1 = NAN, .mean_error = NAN,
+                                .token_accuracy = NAN, .exact_match = NAN, .examples = d->count };
     firn_status status = t.right == NULL || t.said == NULL || t.true_ == NULL || (classes > 0 && logits == NULL)
                              ? firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for an evaluation")
                              : firn_batches_plan(&plan, d->lengths, d->count, &how, err);
@@ -106,6 +137,8 @@ firn_status firn_evaluate(struct firn_session *s, const struct firn_dataset *d, 
         m->counted += (uint64_t) in.counted;
         if (status == FIRN_OK && classifies && p->has_labels)
             count(&t, logits, &in, p);
+        if (status == FIRN_OK && !classifies)
+            status = read_hits(s, &in, &t, err);
         if (status == FIRN_OK && on_logits != NULL)
             on_logits(user, logits, &in, plan.order + plan.list[b].first);
         firn_inputs_free(&in);
@@ -118,6 +151,9 @@ firn_status firn_evaluate(struct firn_session *s, const struct firn_dataset *d, 
         m->f1 = macro_f1(&t);
     } else {
         m->perplexity = exp(m->loss);
+        m->token_accuracy = t.tokens > 0 ? (double) t.right_tokens / (double) t.tokens : NAN;
+        if (p->task != FIRN_TASK_MASKED_LM)
+            m->exact_match = t.texts > 0 ? (double) t.right_texts / (double) t.texts : NAN;
     }
     firn_batches_free(&plan);
     free(logits);
@@ -133,7 +169,8 @@ json_t *firn_metrics_json(const struct firn_metrics *m)
         const char *name;
         double value;
     } list[] = { { "loss", m->loss }, { "perplexity", m->perplexity }, { "accuracy", m->accuracy },
-                 { "f1", m->f1 }, { "mean_absolute_error", m->mean_error } };
+                 { "f1", m->f1 }, { "mean_absolute_error", m->mean_error },
+                 { "token_accuracy", m->token_accuracy }, { "exact_match", m->exact_match } };
     json_t *o = json_object();
     json_object_set_new(o, "examples", json_integer((json_int_t) m->examples));
     json_object_set_new(o, "counted", json_integer((json_int_t) m->counted));

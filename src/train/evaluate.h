@@ -11,6 +11,9 @@ struct firn_metrics {
     double perplexity;            /* language models; else NAN */
     double accuracy, f1;          /* classification: share of labels that are right, macro F1; else NAN */
     double mean_error;            /* regression: mean absolute error; else NAN */
+    double token_accuracy;        /* language models: share of counted tokens that are the likeliest; else NAN */
+    double exact_match;           /* causal and seq2seq: share of examples whose counted tokens all are, which is what greedy
+                                   * decoding would say; else NAN */
     uint64_t examples, counted;
 };
 

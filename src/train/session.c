@@ -155,6 +155,9 @@ firn_status firn_session_plan_pair(struct firn_session *s, enum firn_plan_kind k
         .training = kind == FIRN_PLAN_TRAIN && s->params.training, .fills_blind = s->params.fills_blind,
         .smoothing = kind == FIRN_PLAN_TRAIN ? s->params.smoothing : 0,
         .is_bare = kind == FIRN_PLAN_BARE,
+        .wants_hits = kind == FIRN_PLAN_EVAL && (s->params.task == FIRN_TASK_MASKED_LM ||
+                                                 s->params.task == FIRN_TASK_CAUSAL_LM ||
+                                                 s->params.task == FIRN_TASK_SEQ2SEQ_LM),
         .wants_logits = kind == FIRN_PLAN_LOGITS || is_picked || kind == FIRN_PLAN_BARE ||
                         (kind == FIRN_PLAN_EVAL && (s->params.task == FIRN_TASK_SEQ_CLS ||
                                                     s->params.task == FIRN_TASK_TOKEN_CLS)),
