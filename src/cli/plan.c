@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `firn plan`: what a run will cost, without a device. */
 #include "cli/recipe_args.h"
-#include "train/step.h"
+
+#include "base/file.h"
+#include "train/fit.h"
 #include "train/task.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct flags {
     bool json, steps;
@@ -21,7 +24,9 @@ static const struct firn_option flags[] = {
 
 struct answer {
     int64_t trainable, total, batch, length, target;
+    struct firn_fit fit;
     struct firn_plan_bytes bytes;
+    uint64_t by_level[FIRN_RECOMPUTE_COUNT]; /* all bytes, with the same micro-batch */
 };
 
 static void print_answer(const struct answer *a, bool json)
@@ -40,6 +45,12 @@ static void print_answer(const struct answer *a, bool json)
                               (json_int_t) a->bytes.workspace, "input_output_bytes", (json_int_t) io, "all_bytes",
                               (json_int_t) all, "steps", (json_int_t) (a->bytes.nodes[0] + a->bytes.nodes[1]),
                               "flops_per_step", flops);
+        json_t *levels = json_object();
+        for (int i = 0; i < FIRN_RECOMPUTE_COUNT; i++)
+            json_object_set_new(levels, firn_recompute_words[i], json_integer((json_int_t) a->by_level[i]));
+        json_object_set_new(o, "gradient_checkpointing", json_string(firn_recompute_words[a->fit.recompute]));
+        json_object_set_new(o, "gradient_accumulation_steps", json_integer(a->fit.accumulation));
+        json_object_set_new(o, "all_bytes_by_checkpointing", levels);
         if (a->target > 0)
             json_object_set_new(o, "target_length", json_integer(a->target));
         json_dumpf(o, stdout, JSON_INDENT(2));
@@ -50,6 +61,8 @@ static void print_answer(const struct answer *a, bool json)
     printf("trained parameters  %" PRId64 " of %" PRId64 " (%.3f %%)\n", a->trainable, a->total,
            100.0 * (double) a->trainable / (double) a->total);
     printf("longest micro-batch %" PRId64 " x %" PRId64 " tokens\n", a->batch, a->length);
+    printf("micro-batches       %" PRId64 " a step, gradient_checkpointing %s\n", a->fit.accumulation,
+           firn_recompute_words[a->fit.recompute]);
     if (a->target > 0)
         printf("of the decoder      %" PRId64 " x %" PRId64 " tokens\n", a->batch, a->target);
     printf("base                %" PRIu64 " bytes\n", base);
@@ -59,8 +72,25 @@ static void print_answer(const struct answer *a, bool json)
            a->bytes.activations, a->bytes.activations_live, a->bytes.workspace);
     printf("inputs and outputs  %" PRIu64 " bytes\n", io);
     printf("all                 %" PRIu64 " bytes (%.1f MiB)\n", all, (double) all / 0x1p20);
+    for (int i = 0; i < FIRN_RECOMPUTE_COUNT; i++)
+        printf("%s%s %.1f MiB", i == 0 ? "by checkpointing    " : ", ", firn_recompute_words[i], (double) a->by_level[i] / 0x1p20);
+    printf("\n");
     printf("work                %.3f GFLOP a step in %" PRIu64 " operations\n", flops * 1e-9,
            a->bytes.nodes[0] + a->bytes.nodes[1]);
+}
+
+static firn_status print_steps(const struct firn_fit_params *p, const struct firn_fit *fit, struct firn_error *err)
+{
+    struct firn_plan *plan = NULL;
+    struct firn_graph *g = NULL;
+    firn_status status = firn_fit_plan(&g, &plan, p, fit, err);
+    char *steps = status == FIRN_OK ? firn_plan_print(plan) : NULL;
+    if (steps != NULL)
+        printf("%s", steps);
+    free(steps);
+    firn_plan_destroy(&plan);
+    firn_graph_destroy(&g);
+    return status;
 }
 
 /* As the cpu device would plan it: the limits of a host, no device opened. */
@@ -72,44 +102,68 @@ static firn_status plan_for(const struct firn_recipe *r, const struct firn_task_
                                         .max_binding_bytes = SIZE_MAX, .max_alloc_bytes = SIZE_MAX, .n_threads = 1 };
     struct firn_adapter adapter = { 0 };
     struct firn_counts counts = { 0 };
-    struct firn_graph *g = NULL;
-    struct firn_plan *plan = NULL;
-    struct firn_build b;
-    struct firn_build_params p = { .batch = r->train.batch_size, .length = 1,
-                                         .target = task->max_target, .task = task->task,
-                                         .problem = task->problem, .n_labels = firn_task_n_labels(task),
-                                         .has_loss = true, .training = r->train.dropout,
-                                         .smoothing = (float) r->train.label_smoothing_factor };
+    const int wish = r->train.gradient_checkpointing;
+    /* auto, without a limit: what a quantised base is for is little memory */
+    const bool is_small = wish == 0 && r->memory_limit == 0 && m->quantised != FIRN_NONE;
+    struct firn_fit_params p = {
+        .model = m, .adapter = &adapter, .accumulation = r->train.gradient_accumulation_steps, .limits = &limits,
+        .is_host = true, .is_fixed = wish > 0 || is_small, .may_split = r->memory_limit > 0,
+        .recompute = is_small ? FIRN_RECOMPUTE_NESTED : (enum firn_recompute) (wish > 0 ? wish - 1 : 0),
+        .limit = (uint64_t) r->memory_limit,
+        .build = { .batch = r->train.batch_size, .length = 1, .target = task->max_target, .task = task->task,
+                   .problem = task->problem, .n_labels = firn_task_n_labels(task), .has_loss = true,
+                   .training = r->train.dropout, .smoothing = (float) r->train.label_smoothing_factor } };
+    struct answer a = { 0 };
     firn_status status = firn_adapter_open(&adapter, m, task->task, r->method, r->path, "method.", err);
     if (status == FIRN_OK) {
         adapter.params.decays_all = r->train.decay_exclude == FIRN_DECAY_ALL;
-        status = firn_model_collect(m, &adapter, &p, &counts, err);
+        status = firn_model_collect(m, &adapter, &p.build, &counts, err);
     }
-    const int64_t limit = firn_text_limit(m, &adapter), length = task->max_length < limit ? task->max_length : limit;
-    p.length = length;
-    if (status == FIRN_OK && (g = firn_graph_create()) == NULL)
-        status = firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a graph");
-    if (status == FIRN_OK)
-        status = firn_model_build(&b, g, m, &adapter, &p, err);
-    if (status == FIRN_OK)
-        status = firn_step_build(&b, r->train.gradient_accumulation_steps > 1, err);
-    if (status == FIRN_OK)
-        status = firn_plan_create(&plan, g, &limits, true, false, err);
     if (status == FIRN_OK) {
-        struct answer a = { .trainable = firn_params_count(&adapter.params),
-                            .total = firn_model_total(&counts, &adapter.params), .batch = p.batch, .length = length,
-                            .target = p.target };
-        firn_plan_bytes(plan, &a.bytes);
-        print_answer(&a, f->json);
-        char *steps = f->steps ? firn_plan_print(plan) : NULL;
-        if (steps != NULL)
-            printf("%s", steps);
-        free(steps);
+        const int64_t limit = firn_text_limit(m, &adapter);
+        p.build.length = task->max_length < limit ? task->max_length : limit;
+        status = firn_fit_choose(&a.fit, &p, err);
     }
-    firn_plan_destroy(&plan);
-    firn_graph_destroy(&g);
+    if (status == FIRN_OK && !a.fit.fits)
+        status = firn_fit_fail(&a.fit, p.limit, r->path, err);
+    for (int level = 0; level < FIRN_RECOMPUTE_COUNT && status == FIRN_OK; level++) {
+        struct firn_fit other;
+        status = firn_fit_measure(&other, &p, p.build.batch / a.fit.batch, (enum firn_recompute) level, err);
+        a.by_level[level] = other.total;
+    }
+    if (status == FIRN_OK) {
+        a.trainable = firn_params_count(&adapter.params);
+        a.total = firn_model_total(&counts, &adapter.params);
+        a.batch = a.fit.batch;
+        a.length = p.build.length;
+        a.target = p.build.target;
+        a.bytes = a.fit.bytes;
+        print_answer(&a, f->json);
+    }
+    if (status == FIRN_OK && f->steps)
+        status = print_steps(&p, &a.fit, err);
     firn_adapter_close(&adapter);
     return status;
+}
+
+/* Files are not needed: without them config.json says what there would be, and in which type. */
+static firn_status open_model(struct firn_model *m, const char *directory, struct firn_error *err)
+{
+    char *path = firn_path_join(directory, "config.json");
+    json_t *config = NULL;
+    if (firn_weights_check(directory, NULL) == FIRN_OK || path == NULL || !firn_path_exists(path)) {
+        free(path);
+        return firn_model_open(m, directory, err);
+    }
+    const firn_status status = firn_json_load(path, &config, err);
+    const json_t *named = json_object_get(config, "dtype");
+    const char *word = json_string_value(named != NULL ? named : json_object_get(config, "torch_dtype"));
+    const enum firn_dtype dtype = word != NULL && strcmp(word, "bfloat16") == 0  ? FIRN_BF16
+                                  : word != NULL && strcmp(word, "float16") == 0 ? FIRN_F16
+                                                                                 : FIRN_F32;
+    json_decref(config);
+    free(path);
+    return status ? status : firn_model_open_config(m, directory, dtype, err);
 }
 
 static firn_status run(const struct firn_args *args, struct firn_error *err)
@@ -121,12 +175,16 @@ static firn_status run(const struct firn_args *args, struct firn_error *err)
     firn_status status = firn_recipe_from_args(&recipe, args, "plan", NULL, err);
     if (status)
         return status;
-    status = firn_table_load(&train, recipe.data.train, err);
+    /* a language model's plan depends on the data by train.max_length only */
+    const bool needs_data = recipe.task == FIRN_TASK_SEQ_CLS || recipe.task == FIRN_TASK_TOKEN_CLS;
+    if (needs_data || firn_path_exists(recipe.data.train))
+        status = firn_table_load(&train, recipe.data.train, err);
     if (status == FIRN_OK)
-        status = firn_model_open(&model, recipe.model, err);
+        status = open_model(&model, recipe.model, err);
     model.base_dtype = firn_recipe_dtypes[recipe.base_dtype];
+    model.quantised = recipe.quantised;
     if (status == FIRN_OK)
-        status = firn_task_open(&task, &recipe, &train, err);
+        status = firn_task_open_bare(&task, &recipe, &train, err);
     if (status == FIRN_OK)
         status = plan_for(&recipe, &task, &model, args->values, err);
     firn_task_close(&task);

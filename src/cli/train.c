@@ -125,6 +125,15 @@ static void on_progress(void *user, const struct firn_progress *p)
     }
 }
 
+/* What is said once a run, too. */
+static void say(void *user, enum firn_log_level level, const char *text)
+{
+    if (level == FIRN_LOG_INFO)
+        fprintf(stderr, "%s\n", text);
+    else
+        firn_stderr_log.line(user, level, text);
+}
+
 static firn_status run(const struct firn_args *args, struct firn_error *err)
 {
     const struct flags *f = args->values;
@@ -133,7 +142,7 @@ static firn_status run(const struct firn_args *args, struct firn_error *err)
     if (status)
         return status;
     struct screen screen = { .is_terminal = isatty(STDERR_FILENO) && isatty(STDOUT_FILENO), .json = f->json };
-    const struct firn_train_params params = { .resume = f->resume, .overwrite = f->overwrite, .log = firn_stderr_log,
+    const struct firn_train_params params = { .resume = f->resume, .overwrite = f->overwrite, .log = { .line = say },
                                               .progress = on_progress, .user = &screen, .stop = &stop };
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);

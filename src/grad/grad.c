@@ -57,6 +57,7 @@ void firn_grad(struct firn_graph *g, firn_val y, firn_val dy, const firn_val *x,
         firn_graph_fail(g, "out of memory");
         return;
     }
+    firn_graph_begin_backward(g);
     w.of[y.id] = dy;
     for (uint32_t i = firn_graph_n_nodes(g); i-- > 0 && firn_graph_error(g) == NULL;)
         visit(&w, firn_graph_node(g, i), y);

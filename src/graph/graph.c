@@ -21,6 +21,9 @@ struct firn_graph {
     char scope[MAX_SCOPE];
     size_t scope_ends[MAX_DEPTH]; /* lengths to go back to */
     int depth;
+    uint32_t n_layers, n_parts, layer, part; /* counted so far, and where nodes go now */
+    uint32_t border;
+    enum firn_recompute recompute;
     char error[300];
 };
 
@@ -191,6 +194,60 @@ void firn_graph_set_phase(struct firn_graph *g, enum firn_phase phase)
     g->phase = phase;
 }
 
+void firn_graph_begin_layer(struct firn_graph *g)
+{
+    g->layer = ++g->n_layers;
+    g->part = ++g->n_parts;
+}
+
+void firn_graph_next_part(struct firn_graph *g)
+{
+    if (g->layer != 0)
+        g->part = ++g->n_parts;
+}
+
+void firn_graph_end_layer(struct firn_graph *g)
+{
+    g->layer = g->part = 0;
+}
+
+void firn_graph_begin_backward(struct firn_graph *g)
+{
+    if (g->border == 0)
+        g->border = g->nodes.count;
+}
+
+uint32_t firn_graph_border(const struct firn_graph *g)
+{
+    return g->border;
+}
+
+void firn_graph_set_recompute(struct firn_graph *g, enum firn_recompute level)
+{
+    g->recompute = level;
+}
+
+enum firn_recompute firn_graph_recompute(const struct firn_graph *g)
+{
+    return g->recompute;
+}
+
+firn_status firn_graph_reorder(struct firn_graph *g, const uint32_t *order, struct firn_error *err)
+{
+    struct firn_node *nodes = malloc(sizeof *nodes * ((size_t) g->nodes.count + 1));
+    if (nodes == NULL)
+        return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a graph");
+    for (uint32_t i = 0; i < g->nodes.count; i++)
+        nodes[i] = *firn_graph_node(g, order[i]);
+    for (uint32_t i = 0; i < g->nodes.count; i++) {
+        *firn_graph_node(g, i) = nodes[i];
+        for (int j = 0; j < nodes[i].op->n_out; j++)
+            firn_graph_value(g, nodes[i].out[j])->node = i;
+    }
+    free(nodes);
+    return FIRN_OK;
+}
+
 void firn_graph_push(struct firn_graph *g, const char *scope)
 {
     const size_t used = strlen(g->scope);
@@ -302,6 +359,8 @@ void firn_graph_emit(struct firn_graph *g, const struct firn_op *op, const firn_
     }
     n->op = op;
     n->phase = g->phase;
+    n->layer = g->layer;
+    n->part = g->part;
     n->scope = copy_text(g->scope);
     memcpy(n->in, in, sizeof *in * (size_t) op->n_in);
     if (op->attrs_size > 0) {

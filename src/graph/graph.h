@@ -27,6 +27,15 @@ struct firn_node {
     enum firn_phase phase;
     bool dead;            /* removed by a rewrite */
     char *scope;          /* where a block emitted it */
+    uint32_t layer, part; /* layer of the model and sub-layer, counted from 1 through the graph; 0: outside */
+};
+
+/* How much of the forward pass is computed again instead of kept for the backward pass. */
+enum firn_recompute {
+    FIRN_RECOMPUTE_NONE,
+    FIRN_RECOMPUTE_LAYER,  /* a layer's inputs are kept */
+    FIRN_RECOMPUTE_NESTED, /* the inputs of groups of layers are kept; slower, smaller */
+    FIRN_RECOMPUTE_COUNT
 };
 
 /* Nodes never move: a rule may hold a pointer while it appends others. Index 0 of values is unused. */
@@ -34,6 +43,19 @@ uint32_t firn_graph_n_nodes(const struct firn_graph *g);
 struct firn_node *firn_graph_node(const struct firn_graph *g, uint32_t index);
 uint32_t firn_graph_n_values(const struct firn_graph *g); /* ids are 1 .. n - 1 */
 struct firn_value *firn_graph_value(const struct firn_graph *g, firn_val v);
+
+/* Nodes emitted between these belong to one layer; firn_graph_next_part divides it into sub-layers. */
+void firn_graph_begin_layer(struct firn_graph *g);
+void firn_graph_next_part(struct firn_graph *g);
+void firn_graph_end_layer(struct firn_graph *g);
+/* What follows is the backward pass: the first call counts. */
+void firn_graph_begin_backward(struct firn_graph *g);
+uint32_t firn_graph_border(const struct firn_graph *g); /* nodes of the forward pass; 0: there is no other */
+/* For the plan that is made of this graph. */
+void firn_graph_set_recompute(struct firn_graph *g, enum firn_recompute level);
+enum firn_recompute firn_graph_recompute(const struct firn_graph *g);
+/* Puts node order[i] at place i. For passes: pointers to nodes are of other nodes afterwards. */
+firn_status firn_graph_reorder(struct firn_graph *g, const uint32_t *order, struct firn_error *err);
 
 /* The value that owns the storage of v, and v's first element in it. */
 firn_val firn_graph_root(const struct firn_graph *g, firn_val v, int64_t *offset);

@@ -30,10 +30,12 @@ void firn_push_layer(struct firn_build *b, const char *name, int64_t layer)
     firn_push_scope(b, FIRN_STR("%s.%lld", name, (long long) layer));
     b->layer = layer;
     b->layer_depth = b->scope.depth;
+    firn_graph_begin_layer(b->g);
 }
 
 void firn_pop_layer(struct firn_build *b)
 {
+    firn_graph_end_layer(b->g);
     firn_pop_scope(b);
     b->layer = -1;
 }

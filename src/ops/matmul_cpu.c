@@ -26,6 +26,13 @@ static int64_t piece(int64_t n)
     return size < 256 ? size : 256;
 }
 
+/* Decoded at once: a vocabulary is long. */
+static int64_t piece_of_k(const struct firn_matmul_sizes *s)
+{
+    enum { LONGEST = 4096 };
+    return s->k < LONGEST ? s->k : LONGEST;
+}
+
 /* Panels by columns when b must be decoded: each column's part of b is decoded once, by the thread that needs it. */
 static struct panels panels_of(const struct firn_call *call)
 {
@@ -36,7 +43,7 @@ static struct panels panels_of(const struct firn_call *call)
     p.cols = by_rows ? p.s.n : piece(p.s.n);
     p.n_across = p.cols > 0 ? (p.s.n + p.cols - 1) / p.cols : 0;
     const int64_t widest = p.cols < p.s.n ? p.cols : p.s.n;
-    p.scratch_floats = decodes ? (size_t) ((p.s.k * widest + 63) / 64 * 64) : 0;
+    p.scratch_floats = decodes ? (size_t) ((piece_of_k(&p.s) * widest + 63) / 64 * 64) : 0;
     return p;
 }
 
@@ -45,15 +52,15 @@ size_t firn_matmul_cpu_scratch(const struct firn_call *call, int n_threads)
     return sizeof(float) * panels_of(call).scratch_floats * (size_t) n_threads;
 }
 
-/* Columns j0 .. j0 + n of b as f32: [n, k] or [k, n], as b lies. */
-static void decode(const struct panels *p, int64_t j0, int64_t n, float *out)
+/* Rows k0 .. k0 + k and columns j0 .. j0 + n of b as f32: [n, k] or [k, n], as b lies. */
+static void decode(const struct panels *p, int64_t j0, int64_t n, int64_t k0, int64_t k, float *out)
 {
     const struct firn_call *call = p->call;
     const struct firn_matmul_attrs *t = call->attrs;
-    if (t->trans_b)
-        firn_tensor_read_f32(&call->in[FIRN_MATMUL_B], j0 * p->s.k, n * p->s.k, out);
-    for (int64_t i = 0; i < p->s.k && !t->trans_b; i++)
-        firn_tensor_read_f32(&call->in[FIRN_MATMUL_B], i * p->s.n + j0, n, out + i * n);
+    for (int64_t j = 0; j < n && t->trans_b; j++)
+        firn_tensor_read_f32(&call->in[FIRN_MATMUL_B], (j0 + j) * p->s.k + k0, k, out + j * k);
+    for (int64_t i = 0; i < k && !t->trans_b; i++)
+        firn_tensor_read_f32(&call->in[FIRN_MATMUL_B], (k0 + i) * p->s.n + j0, n, out + i * n);
 }
 
 /* What the product is added to: residual and bias, or nothing (then BLAS overwrites). */
@@ -90,17 +97,21 @@ static void panel(void *user, int index, int thread)
     const float *a = firn_f32(&call->in[FIRN_MATMUL_A]) + (t->trans_a ? i0 : i0 * s.k);
     const bool decodes = p->scratch_floats > 0;
     float *own = decodes ? (float *) call->scratch + (size_t) thread * p->scratch_floats : NULL;
-    const float *b = decodes ? own : firn_f32(&call->in[FIRN_MATMUL_B]) + (t->trans_b ? j0 * s.k : j0);
     float *y = firn_f32(&call->out[0]) + i0 * s.n + j0;
-    if (decodes)
-        decode(p, j0, n, own);
-    const float beta = prepare(p, i0, m, j0, n);
-    if (s.k > 0)
-        firn_sgemm(t->trans_a, t->trans_b, m, n, s.k, t->alpha, a, t->trans_a ? s.m : s.k, b,
-                   t->trans_b ? s.k : decodes ? n : s.n, beta, y, s.n);
-    else if (beta == 0)
+    float beta = prepare(p, i0, m, j0, n);
+    if (s.k == 0 && beta == 0)
         for (int64_t i = 0; i < m; i++)
             memset(y + i * s.n, 0, sizeof *y * (size_t) n);
+    if (s.k > 0 && !decodes)
+        firn_sgemm(t->trans_a, t->trans_b, m, n, s.k, t->alpha, a, t->trans_a ? s.m : s.k,
+                   firn_f32(&call->in[FIRN_MATMUL_B]) + (t->trans_b ? j0 * s.k : j0), t->trans_b ? s.k : s.n, beta, y,
+                   s.n);
+    for (int64_t k0 = 0; k0 < s.k && decodes; k0 += piece_of_k(&s), beta = 1) {
+        const int64_t k = s.k - k0 < piece_of_k(&s) ? s.k - k0 : piece_of_k(&s);
+        decode(p, j0, n, k0, k, own);
+        firn_sgemm(t->trans_a, t->trans_b, m, n, k, t->alpha, a + (t->trans_a ? k0 * s.m : k0), t->trans_a ? s.m : s.k, own,
+                   t->trans_b ? k : n, beta, y, s.n);
+    }
     if (s.r > 0) {
         const float *v = firn_f32(&call->in[FIRN_MATMUL_V]) + (t->trans_v ? j0 * s.r : j0);
         firn_sgemm(false, t->trans_v, m, n, s.r, 1, firn_f32(&call->in[FIRN_MATMUL_U]) + i0 * s.r, s.r, v,

@@ -12,6 +12,9 @@ firn_status firn_pass_prune(struct firn_graph *g, struct firn_error *err);
  * (the low-rank update of LoRA, in both directions). */
 firn_status firn_pass_fuse(struct firn_graph *g, struct firn_error *err);
 
+/* Recomputes what the backward pass needs of each layer; changes no result. */
+firn_status firn_pass_checkpoint(struct firn_graph *g, enum firn_recompute level, struct firn_error *err);
+
 /* Storage of values that own arena bytes. Indexed by value id. */
 struct firn_life {
     bool in_arena;        /* owns bytes of the arena */

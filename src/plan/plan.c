@@ -126,6 +126,8 @@ firn_status firn_plan_create(struct firn_plan **out, struct firn_graph *g,
     if (status == FIRN_OK)
         status = firn_pass_fuse(g, err);
     if (status == FIRN_OK)
+        status = firn_pass_checkpoint(g, firn_graph_recompute(g), err);
+    if (status == FIRN_OK)
         status = firn_pass_inplace(g, err);
     if (status == FIRN_OK)
         status = choose_all(plan, err);

@@ -17,6 +17,8 @@ static const char *const schedule_words[] = { "constant", "constant_with_warmup"
 static const char *const dtype_words[] = { "file", "f32", "f16", "bf16", NULL };
 static const char *const dtype_also[] = { "auto", "float32", "float16", "bfloat16" };
 const enum firn_dtype firn_recipe_dtypes[] = { FIRN_NONE, FIRN_F32, FIRN_F16, FIRN_BF16 };
+static const char *const checkpointing_words[] = { "auto", "none", "layer", "nested", NULL };
+static const char *const checkpointing_also[] = { NULL, "false", "true", NULL };
 static const char *const decay_words[] = { "none", "bias_norm", NULL };
 
 #define AT(field) offsetof(struct firn_recipe, field)
@@ -40,7 +42,7 @@ const struct firn_option firn_recipe_top[] = {
     { "start_from", .type = FIRN_OPTION_TEXT, .offset = AT(start_from), .unit = "directory",
       .help = "train further from this checkpoint (checkpoints/step-N) or adapter; unset: from the method's own start" },
     { "memory_limit", .type = FIRN_OPTION_BYTES, .offset = AT(memory_limit), .fallback = "0", .unit = "bytes",
-      .help = "refuse a plan that needs more; 0: what the device says is free" },
+      .help = "micro-batch and checkpointing are chosen to fit; 0: what the device says is free, by checkpointing alone" },
     { NULL }
 };
 #undef AT
@@ -91,6 +93,9 @@ const struct firn_option firn_recipe_train_keys[] = {
       .fallback = "32", .min = 1, .max = 65536, .unit = "examples", .help = "examples of one evaluation batch" },
     { "gradient_accumulation_steps", .also = { "grad_accum" }, .type = FIRN_OPTION_INT, .offset = AT(gradient_accumulation_steps),
       .fallback = "1", .min = 1, .max = 65536, .unit = "micro-batches", .help = "micro-batches of one optimizer step" },
+    { "gradient_checkpointing", .type = FIRN_OPTION_WORD, .offset = AT(gradient_checkpointing), .fallback = "auto",
+      .words = checkpointing_words, .words_also = checkpointing_also,
+      .help = "what is computed again in the backward pass: auto (to fit memory_limit), none, layer or nested; results are equal" },
     { "max_length", .also = { "max_seq_length" }, .type = FIRN_OPTION_INT, .offset = AT(max_length),
       .fallback = "512", .min = 1, .max = 1048576, .unit = "tokens", .help = "longer examples are cut" },
     { "max_target_length", .also = { "max_completion_length" }, .type = FIRN_OPTION_INT, .offset = AT(max_target_length),

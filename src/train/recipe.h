@@ -36,6 +36,7 @@ struct firn_recipe_train {
     int decay_exclude;     /* enum firn_decay_rule */
     double label_smoothing_factor;
     int64_t seed, logging_steps, eval_steps, save_steps, save_total_limit;
+    int gradient_checkpointing; /* 0: auto; else 1 + enum firn_recompute */
     bool load_best_model_at_end, group_by_length, dropout;
     int64_t early_stopping_patience;
 };

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "data/split.h"
+#include "train/fit.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -44,30 +45,69 @@ static uint32_t longest_of(const struct firn_run *r, const uint32_t *lengths, ui
     return longest < most ? longest : most;
 }
 
+/* Fewer rows at a time, where evaluation would need more than training may. */
+static firn_status fit_evaluation(struct firn_run *r, const struct firn_fit_params *p, struct firn_error *err)
+{
+    uint64_t total = UINT64_MAX;
+    firn_status status = FIRN_OK;
+    while (r->validation.count > 0 && status == FIRN_OK) {
+        status = firn_fit_forward(&total, p, r->eval_batch_size, err);
+        if (total <= p->limit || r->eval_batch_size == 1)
+            break;
+        r->eval_batch_size = (r->eval_batch_size + 1) / 2;
+    }
+    return status;
+}
+
+/* Micro-batch and checkpointing. Without memory_limit only what changes no bit is chosen: what is free differs from run to
+ * run. */
+static firn_status fit(struct firn_run *r, const struct firn_build_params *longest, struct firn_error *err)
+{
+    const struct firn_recipe *recipe = r->recipe;
+    struct firn_session *s = &r->session;
+    const int wish = recipe->train.gradient_checkpointing;
+    const struct firn_fit_params p = {
+        .model = &s->model, .adapter = &s->adapter, .build = *longest, .accumulation = r->accumulation,
+        .limits = &s->device->limits, .is_host = s->device->is_host, .is_exact = s->device->is_exact, .is_fixed = wish > 0,
+        .recompute = (enum firn_recompute) (wish > 0 ? wish - 1 : 0), .may_split = recipe->memory_limit > 0,
+        .limit = recipe->memory_limit > 0 ? (uint64_t) recipe->memory_limit : s->device->limits.memory_bytes };
+    struct firn_fit fit;
+    firn_status status = firn_fit_choose(&fit, &p, err);
+    if (status == FIRN_OK && !fit.fits && recipe->memory_limit > 0)
+        status = firn_fit_fail(&fit, p.limit, recipe->path, err);
+    if (status)
+        return status;
+    if (fit.batch < longest->batch) { /* rows of a dataset that is smaller than a batch are no measure */
+        r->batch_size = fit.batch;
+        r->accumulation = fit.accumulation;
+    }
+    s->params.recompute = fit.recompute;
+    s->params.accumulates = r->accumulation > 1;
+    const bool is_own = r->batch_size == recipe->train.batch_size && (wish > 0 || fit.recompute == FIRN_RECOMPUTE_NONE);
+    if (!is_own || recipe->memory_limit > 0)
+        firn_log_line(&r->params->log, FIRN_LOG_INFO,
+                      "memory: %lld micro-batches of %lld a step, gradient_checkpointing %s: %.1f MiB of %.1f MiB",
+                      (long long) r->accumulation, (long long) r->batch_size, firn_recompute_words[fit.recompute],
+                      (double) fit.total / 0x1p20, (double) p.limit / 0x1p20);
+    return recipe->memory_limit > 0 ? fit_evaluation(r, &p, err) : FIRN_OK;
+}
+
 /* The longest batch is planned first: its arena then serves all. */
 static firn_status plan_longest(struct firn_run *r, struct firn_error *err)
 {
     const struct firn_recipe_train *t = &r->recipe->train;
     const uint32_t longest = longest_of(r, r->train.lengths, r->task.max_length);
     const uint32_t target = r->train.targets != NULL ? longest_of(r, r->train.targets, r->task.max_target) : 0;
-    const int64_t batch = r->train.count < t->batch_size ? r->train.count : t->batch_size;
+    r->batch_size = t->batch_size;
+    r->accumulation = t->gradient_accumulation_steps;
+    r->eval_batch_size = t->eval_batch_size;
+    const struct firn_build_params build = firn_session_build(
+        &r->session, FIRN_PLAN_TRAIN, r->train.count < t->batch_size ? r->train.count : t->batch_size, longest, target);
+    firn_status status = fit(r, &build, err);
+    const int64_t batch = r->train.count < r->batch_size ? r->train.count : r->batch_size;
     struct firn_session_plan *plan;
-    firn_status status = firn_session_plan_pair(&r->session, FIRN_PLAN_TRAIN, batch, longest, target, &plan,
-                                                err);
-    if (status || r->recipe->memory_limit == 0)
-        return status;
-    struct firn_plan_bytes bytes;
-    uint64_t total = 0;
-    firn_plan_bytes(plan->plan, &bytes);
-    for (int kind = 0; kind < FIRN_LEAF_COUNT; kind++)
-        total += bytes.leaf[kind];
-    total += bytes.activations;
-    if (total > (uint64_t) r->recipe->memory_limit)
-        return firn_fail(err, FIRN_ERR_MEMORY, .file = r->recipe->path, .key = "memory_limit",
-                         .expected = FIRN_STR("a plan within %lld bytes", (long long) r->recipe->memory_limit),
-                         .got = FIRN_STR("%llu bytes; lower batch_size and raise gradient_accumulation_steps",
-                                         (unsigned long long) total));
-    return FIRN_OK;
+    return status ? status
+                  : firn_session_plan_pair(&r->session, FIRN_PLAN_TRAIN, batch, longest, target, &plan, err);
 }
 
 firn_status firn_run_open(struct firn_run *r, bool *is_finished, struct firn_error *err)

@@ -19,6 +19,7 @@ struct firn_run {
     struct firn_history history;
     struct firn_schedule schedule;
     char fingerprint[32];         /* of the base */
+    int64_t batch_size, accumulation, eval_batch_size; /* the recipe's, or smaller parts that fit memory_limit */
     int64_t step, total, per_epoch, tokens;
     int64_t without_gain;         /* evaluations since the best */
     double best_loss, seconds;

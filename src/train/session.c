@@ -113,6 +113,8 @@ static firn_status build(struct firn_session *s, struct firn_session_plan *sp, s
         sp->front = (struct firn_front){ b.n_virtual, b.n_prefix, s->adapter.peft_compatible };
     if (status == FIRN_OK && sp->kind == FIRN_PLAN_TRAIN)
         status = firn_step_build(&b, s->params.accumulates, err);
+    if (sp->kind == FIRN_PLAN_TRAIN)
+        firn_graph_set_recompute(sp->graph, s->params.recompute);
     if (status == FIRN_OK)
         status = firn_model_load(&s->model, sp->graph, s->store, err);
     if (status == FIRN_OK)
@@ -125,6 +127,27 @@ firn_status firn_session_plan(struct firn_session *s, enum firn_plan_kind kind, 
                               struct firn_session_plan **out, struct firn_error *err)
 {
     return firn_session_plan_pair(s, kind, batch, length, 0, out, err);
+}
+
+struct firn_build_params firn_session_build(const struct firn_session *s, enum firn_plan_kind kind, int64_t batch,
+                                            int64_t length, int64_t target)
+{
+    const bool is_cached = kind == FIRN_PLAN_PREFILL || kind == FIRN_PLAN_NEXT;
+    const bool is_picked = kind == FIRN_PLAN_PICKED || is_cached;
+    return (struct firn_build_params){
+        .batch = batch, .length = length, .target = target, .task = s->params.task, .problem = s->params.problem,
+        .n_labels = s->params.n_labels, .has_loss = kind == FIRN_PLAN_TRAIN || kind == FIRN_PLAN_EVAL,
+        .training = kind == FIRN_PLAN_TRAIN && s->params.training, .fills_blind = s->params.fills_blind,
+        .smoothing = kind == FIRN_PLAN_TRAIN ? s->params.smoothing : 0,
+        .is_bare = kind == FIRN_PLAN_BARE,
+        .wants_hits = kind == FIRN_PLAN_EVAL && (s->params.task == FIRN_TASK_MASKED_LM ||
+                                                 s->params.task == FIRN_TASK_CAUSAL_LM ||
+                                                 s->params.task == FIRN_TASK_SEQ2SEQ_LM),
+        .wants_logits = kind == FIRN_PLAN_LOGITS || is_picked || kind == FIRN_PLAN_BARE ||
+                        (kind == FIRN_PLAN_EVAL && (s->params.task == FIRN_TASK_SEQ_CLS ||
+                                                    s->params.task == FIRN_TASK_TOKEN_CLS)),
+        .picked_logits = is_picked, .cache_length = is_cached ? s->cache_length : 0,
+        .continues = kind == FIRN_PLAN_NEXT };
 }
 
 firn_status firn_session_plan_pair(struct firn_session *s, enum firn_plan_kind kind, int64_t batch, int64_t length,
@@ -146,23 +169,8 @@ firn_status firn_session_plan_pair(struct firn_session *s, enum firn_plan_kind k
         free(sp);
         return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a plan");
     }
-    const bool is_cached = kind == FIRN_PLAN_PREFILL || kind == FIRN_PLAN_NEXT;
-    const bool is_picked = kind == FIRN_PLAN_PICKED || is_cached;
     sp->kind = kind;
-    sp->build = (struct firn_build_params){
-        .batch = batch, .length = length, .target = target, .task = s->params.task, .problem = s->params.problem,
-        .n_labels = s->params.n_labels, .has_loss = kind == FIRN_PLAN_TRAIN || kind == FIRN_PLAN_EVAL,
-        .training = kind == FIRN_PLAN_TRAIN && s->params.training, .fills_blind = s->params.fills_blind,
-        .smoothing = kind == FIRN_PLAN_TRAIN ? s->params.smoothing : 0,
-        .is_bare = kind == FIRN_PLAN_BARE,
-        .wants_hits = kind == FIRN_PLAN_EVAL && (s->params.task == FIRN_TASK_MASKED_LM ||
-                                                 s->params.task == FIRN_TASK_CAUSAL_LM ||
-                                                 s->params.task == FIRN_TASK_SEQ2SEQ_LM),
-        .wants_logits = kind == FIRN_PLAN_LOGITS || is_picked || kind == FIRN_PLAN_BARE ||
-                        (kind == FIRN_PLAN_EVAL && (s->params.task == FIRN_TASK_SEQ_CLS ||
-                                                    s->params.task == FIRN_TASK_TOKEN_CLS)),
-        .picked_logits = is_picked, .cache_length = is_cached ? s->cache_length : 0,
-        .continues = kind == FIRN_PLAN_NEXT };
+    sp->build = firn_session_build(s, kind, batch, length, target);
     const firn_status status = build(s, sp, err);
     if (status) {
         firn_plan_destroy(&sp->plan);

@@ -18,6 +18,7 @@ struct firn_session_params {
     float smoothing;
     bool training;              /* dropouts */
     bool fills_blind;           /* see firn_build_params */
+    enum firn_recompute recompute; /* checkpointing of training plans */
     bool accumulates;           /* several micro-batches a step */
     bool decays_all;
     const json_t *method;       /* a recipe's or an adapter_config.json's settings; NULL: no adapter ... */
@@ -68,6 +69,10 @@ firn_status firn_session_plan_pair(struct firn_session *s, enum firn_plan_kind k
 /* Makes the cache hold at least `length` rows for each of `batch` sequences; `source` tokens are what an encoder reads (else
  * 0). When it must change, the plans that use it and what it held are dropped. */
 void firn_session_cache(struct firn_session *s, int64_t batch, int64_t length, int64_t source);
+
+/* What such a plan's graph is built of. */
+struct firn_build_params firn_session_build(const struct firn_session *s, enum firn_plan_kind kind, int64_t batch,
+                                            int64_t length, int64_t target);
 
 /* Trained tensors (`name` "params"), gradients ("grads") and moments ("moment1", "moment2") to and from the host. */
 firn_status firn_session_push(struct firn_session *s, const char *name, const float *flat, struct firn_error *err);

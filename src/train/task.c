@@ -46,8 +46,8 @@ static firn_status open_texts(struct firn_task_setup *t, const struct firn_recip
     return FIRN_OK;
 }
 
-firn_status firn_task_open(struct firn_task_setup *t, const struct firn_recipe *r, const struct firn_table *train,
-                           struct firn_error *err)
+static firn_status open_task(struct firn_task_setup *t, const struct firn_recipe *r, const struct firn_table *train,
+                             bool is_bare, struct firn_error *err)
 {
     memset(t, 0, sizeof *t);
     t->task = (enum firn_task) r->task;
@@ -59,10 +59,11 @@ firn_status firn_task_open(struct firn_task_setup *t, const struct firn_recipe *
     if (t->task == FIRN_TASK_SEQ2SEQ_LM && (!has_source || r->data.completion == NULL))
         return firn_fail(err, FIRN_ERR_USAGE, .file = r->path, .key = !has_source ? "data.source" : "data.target",
                          .what = "is required by seq2seq_lm, as in  data: {train: pairs.jsonl, source: text, target: summary}");
-    firn_status status = firn_weights_check(r->model, err); /* what is no model is said before what it lacks */
-    if (status == FIRN_OK)
+    /* what is no model is said before what it lacks */
+    firn_status status = is_bare ? FIRN_OK : firn_weights_check(r->model, err);
+    if (status == FIRN_OK && !is_bare)
         status = firn_tokenizer_open(&t->tokenizer, r->model, err);
-    if (status == FIRN_OK)
+    if (status == FIRN_OK && !is_bare)
         status = open_texts(t, r, err);
     const struct firn_method *method = firn_method_find(json_string_value(json_object_get(r->method, "type")));
     const json_t *n_virtual = json_object_get(r->method, "num_virtual_tokens");
@@ -76,6 +77,18 @@ firn_status firn_task_open(struct firn_task_setup *t, const struct firn_recipe *
     if (status)
         firn_task_close(t);
     return status;
+}
+
+firn_status firn_task_open(struct firn_task_setup *t, const struct firn_recipe *r, const struct firn_table *train,
+                           struct firn_error *err)
+{
+    return open_task(t, r, train, false, err);
+}
+
+firn_status firn_task_open_bare(struct firn_task_setup *t, const struct firn_recipe *r, const struct firn_table *train,
+                                struct firn_error *err)
+{
+    return open_task(t, r, train, true, err);
 }
 
 static char *text_of(const json_t *o, const char *key)

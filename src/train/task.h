@@ -23,6 +23,9 @@ struct firn_task_setup {
 /* Opens the tokenizer and finds the labels in `train` (a table that was loaded). */
 firn_status firn_task_open(struct firn_task_setup *t, const struct firn_recipe *r, const struct firn_table *train,
                            struct firn_error *err);
+/* The same without the model's files: no tokenizer. For plans. */
+firn_status firn_task_open_bare(struct firn_task_setup *t, const struct firn_recipe *r, const struct firn_table *train,
+                                struct firn_error *err);
 /* From an adapter's firn.json. */
 firn_status firn_task_open_adapter(struct firn_task_setup *t, const char *model, const char *adapter,
                                    struct firn_error *err);

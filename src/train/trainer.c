@@ -17,8 +17,8 @@ static double now(void)
 /* ceil(N / batch) micro-batches, grouped; the last group of an epoch may be smaller. */
 static int64_t updates_per_epoch(const struct firn_run *r)
 {
-    const int64_t batches = (r->train.count + r->recipe->train.batch_size - 1) / r->recipe->train.batch_size;
-    const int64_t accum = r->recipe->train.gradient_accumulation_steps;
+    const int64_t batches = (r->train.count + r->batch_size - 1) / r->batch_size;
+    const int64_t accum = r->accumulation;
     return (batches + accum - 1) / accum > 0 ? (batches + accum - 1) / accum : 1;
 }
 
@@ -35,7 +35,7 @@ static void plan_steps(struct firn_run *r)
 static firn_status plan_epoch(struct firn_run *r, int64_t epoch, struct firn_error *err)
 {
     const struct firn_recipe_train *t = &r->recipe->train;
-    const struct firn_batches_params p = { .batch_size = (uint32_t) t->batch_size,
+    const struct firn_batches_params p = { .batch_size = (uint32_t) r->batch_size,
                                            .multiple = (uint32_t) t->pad_to_multiple_of,
                                            .max_length = r->task.max_length, .targets = r->train.targets,
                                            .max_target = r->task.max_target, .seed = (uint64_t) t->seed,
@@ -60,7 +60,7 @@ static void free_inputs(struct step_inputs *s)
 
 static firn_status collect_inputs(struct firn_run *r, int64_t step, struct step_inputs *s, struct firn_error *err)
 {
-    const int64_t accum = r->recipe->train.gradient_accumulation_steps, first = step % r->per_epoch * accum;
+    const int64_t accum = r->accumulation, first = step % r->per_epoch * accum;
     struct firn_dataset_params p;
     firn_task_dataset_params(&r->task, &p);
     *s = (struct step_inputs){ .in = calloc((size_t) accum, sizeof *s->in) };
@@ -135,7 +135,7 @@ static firn_status evaluate(struct firn_run *r, int64_t step, struct firn_error 
     if (r->validation.count == 0)
         return FIRN_OK;
     firn_task_dataset_params(&r->task, &p);
-    firn_status status = firn_evaluate(&r->session, &r->validation, &p, (uint32_t) t->eval_batch_size,
+    firn_status status = firn_evaluate(&r->session, &r->validation, &p, (uint32_t) r->eval_batch_size,
                                        (uint32_t) t->pad_to_multiple_of, &m, NULL, NULL, err);
     if (status)
         return status;

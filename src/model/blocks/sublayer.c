@@ -33,8 +33,10 @@ firn_val firn_join(struct firn_build *b, enum firn_sublayer_kind kind, firn_val 
     const struct firn_method *method = firn_hooks(b);
     const struct firn_sublayer s = { .kind = kind, .path = b->scope.path, .layer = b->layer, .x = x, .f = f,
                                      .norm = norm, .is_module = b->scope.depth > b->layer_depth };
-    return method != NULL && method->sublayer != NULL ? method->sublayer(b->adapter->settings, b, &s)
-                                                      : firn_join_plain(b, &s);
+    const firn_val y = method != NULL && method->sublayer != NULL ? method->sublayer(b->adapter->settings, b, &s)
+                                                                  : firn_join_plain(b, &s);
+    firn_graph_next_part(b->g);
+    return y;
 }
 
 /* Positions do not count padding, so a cache that is longer than the model's context holds no position beyond it. */
