@@ -76,6 +76,7 @@ void firn_gguf_put_text(struct firn_gguf_writer *w, const char *key, const char 
 void firn_gguf_put_u32(struct firn_gguf_writer *w, const char *key, uint32_t value);
 void firn_gguf_put_f32(struct firn_gguf_writer *w, const char *key, float value);
 void firn_gguf_put_tensor(struct firn_gguf_writer *w, const char *name, const struct firn_shape *shape, const float *data);
+void firn_gguf_writer_abandon(struct firn_gguf_writer **w);
 firn_status firn_gguf_writer_finish(struct firn_gguf_writer **w, const char *path, struct firn_error *err);
 
 #endif

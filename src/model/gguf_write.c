@@ -111,11 +111,21 @@ static firn_status write_all(const struct firn_gguf_writer *w, const struct firn
     return status;
 }
 
+void firn_gguf_writer_abandon(struct firn_gguf_writer **w)
+{
+    if (*w != NULL) {
+        firn_str_free(&(*w)->keys);
+        firn_str_free(&(*w)->infos);
+        free((*w)->parts);
+        free(*w);
+    }
+    *w = NULL;
+}
+
 firn_status firn_gguf_writer_finish(struct firn_gguf_writer **out, const char *path, struct firn_error *err)
 {
     struct firn_gguf_writer *w = *out;
     struct firn_str head = { 0 };
-    *out = NULL;
     bool failed = w == NULL || w->failed || w->keys.failed || w->infos.failed;
     firn_str_add_n(&head, "GGUF\3\0\0\0", 8);
     if (!failed) {
@@ -130,11 +140,6 @@ firn_status firn_gguf_writer_finish(struct firn_gguf_writer **out, const char *p
     const firn_status status = failed ? firn_fail(err, FIRN_ERR_MEMORY, .file = path, .what = "out of memory to write it")
                                       : write_all(w, &head, path, err);
     firn_str_free(&head);
-    if (w != NULL) {
-        firn_str_free(&w->keys);
-        firn_str_free(&w->infos);
-        free(w->parts);
-        free(w);
-    }
+    firn_gguf_writer_abandon(out);
     return status;
 }
