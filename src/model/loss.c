@@ -49,6 +49,18 @@ static firn_val logits_of(struct firn_build *b, const struct firn_head *head)
                head->softcap);
 }
 
+/* Once a step: each of its micro-batches has its share. */
+static firn_val with_penalty(struct firn_build *b)
+{
+    const struct firn_method *method = firn_hooks(b);
+    if (b->p->is_step && method != NULL && method->penalty != NULL)
+        b->penalty = method->penalty(b->adapter->settings, b);
+    if (!firn_is_value(b->penalty))
+        return b->loss;
+    b->share = firn_graph_leaf(b->g, FIRN_LEAF_INPUT, "share", FIRN_F32, firn_dims(1));
+    return firn_add(b->g, b->loss, firn_mul(b->g, b->penalty, b->share));
+}
+
 void firn_build_outputs(struct firn_build *b, const struct firn_head *given)
 {
     struct firn_head capped = *given;
@@ -75,6 +87,6 @@ void firn_build_outputs(struct firn_build *b, const struct firn_head *given)
                                                       .softcap = head->softcap, .hits = p->wants_hits ? &hits : NULL };
         b->loss = firn_linear_loss(b->g, head->h, head->w, firn_input(b, "labels", firn_dims(rows)), scale, &loss);
     }
-    place_output(b, "loss", b->loss);
+    place_output(b, "loss", with_penalty(b));
     place_output(b, "hits", hits);
 }

@@ -231,6 +231,12 @@ firn_status firn_model_collect(struct firn_model *m, struct firn_adapter *adapte
     }
     if (status == FIRN_OK)
         firn_params_finish(&adapter->params);
+    for (int i = 0; status == FIRN_OK && adapter->method != NULL && i < adapter->method->n_state; i++) {
+        if (adapter->state[i] == NULL)
+            adapter->state[i] = calloc((size_t) adapter->params.flat + 1, sizeof(float));
+        if (adapter->state[i] == NULL)
+            status = firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a method's statistics");
+    }
     firn_graph_destroy(&g);
     return status;
 }

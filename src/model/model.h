@@ -118,6 +118,13 @@ struct firn_method {
     /* The update counts from where it starts (PiSSA): the first values of factors stay beside the base, as frozen leaves
      * of their names with ".initial" after them. NULL: never. */
     bool (*anchors)(const void *settings);
+    /* Added to the loss of a training step, [1]; empty: nothing. NULL: never. */
+    firn_val (*penalty)(const void *settings, struct firn_build *b);
+    /* A method that looks back after each optimizer step (AdaLoRA): changes the tensors from them, their gradients (as
+     * clipped) and n_state runs of its own, adapter->state, which start as zeros and are in checkpoints. */
+    int n_state;
+    firn_status (*after_step)(const struct firn_adapter *a, int64_t step, float *flat, const float *grads,
+                              struct firn_error *err);
     /* Makes the method's own frozen leaves (firn_weights_room): from its file where that holds them, else (file NULL, too)
      * from the settings. NULL: it has none. */
     firn_status (*freeze)(const struct firn_adapter *a, struct firn_model *m, const struct firn_safetensors *file,
@@ -146,10 +153,13 @@ struct firn_method {
     void (*describe)(const void *settings, const struct firn_param_set *params, json_t *config);
 };
 
+enum { FIRN_MAX_STATE = 3 };
+
 struct firn_adapter {
     const struct firn_method *method; /* NULL: none */
     void *settings;
     struct firn_param_set params;
+    float *state[FIRN_MAX_STATE];     /* params.flat floats each, the first n_state of the method; made when collected */
     int64_t n_matched;                /* wrapped modules, counted while collecting */
     int64_t n_virtual, n_prefix;      /* tokens and keys in front of every text; known once collected */
     bool is_loaded;                   /* from adapter files: tables as they are, no network behind them */
@@ -246,6 +256,7 @@ struct firn_build_params {
     bool wants_hits;               /* language models: place firn_best_label() of all rows in the OUTPUT leaf "hits" */
     bool picked_logits;            /* language models: logits of the rows in `pick` only, [B, V] (generation) */
     bool fills_blind;              /* a loss counts rows that see no key: they get what PyTorch's eager attention gives */
+    bool is_step;                  /* of a training step: the method's penalty is in the loss */
     bool is_bare;                  /* without the method's hooks: the base, with the head and biases that train */
     int64_t cache_length;          /* > 0: keys and values are kept for later, in so many rows a sequence */
     bool continues;                /* the tokens follow those in the cache; prompts and prefixes are in it too */
@@ -279,6 +290,7 @@ struct firn_build {
     const struct firn_build_params *p;
     struct firn_build_params_scope { char path[256]; size_t ends[16]; int depth; } scope;
     firn_val params, loss;
+    firn_val penalty, share;       /* of a training step: + penalty share; empty: none */
     const char *output, *output_tied, *output_bias; /* the language model's output layer: as firn_output_layer had them */
     uint32_t n_dropouts;
     int64_t layer;                 /* of the block being built; -1 outside */

@@ -104,6 +104,13 @@ static void total_bound(const struct firn_call *call, int out, double *bound)
     firn_ref_free(x);
 }
 
+static const struct firn_op norm2_dx;
+
+static void norm2_grad(struct firn_graph *g, const struct firn_node *n, const firn_val *dy, firn_val *dx)
+{
+    dx[0] = firn_emit1(g, &norm2_dx, (firn_val[]){ n->in[0], n->out[0], dy[0] }, NULL);
+}
+
 static const struct firn_case cases[] = {
     { .in = { FIRN_DIMS(1) } },
     { .in = { FIRN_DIMS(3, 31) } },
@@ -121,10 +128,50 @@ static const struct firn_op norm2 = {
     .ref = total_ref,
     .cpu = total_cpu,
     .cpu_scratch = scratch,
+    .grad = norm2_grad,
     .kernels = kernels,
     .cases = cases,
     .n_cases = sizeof cases / sizeof cases[0],
     .bound = total_bound,
+};
+
+enum { X, Y, DY };
+
+static bool dx_shape(struct firn_infer *s)
+{
+    s->out[0] = s->in[X];
+    return (firn_count(&s->in[Y]) == 1 && firn_count(&s->in[DY]) == 1) || firn_infer_fail(s, "y and dy are not [1]");
+}
+
+static void dx_ref(const struct firn_call *call)
+{
+    double *x = firn_ref_in(call, X), *y = firn_ref_in(call, Y), *dy = firn_ref_in(call, DY), *dx = firn_ref_out(call, 0);
+    for (int64_t i = 0; i < firn_count(&call->in[X]); i++)
+        dx[i] = *y > 0 ? x[i] * *dy / *y : 0;
+    firn_ref_free(x);
+    firn_ref_free(y);
+    firn_ref_free(dy);
+    firn_ref_store(call, 0, dx);
+}
+
+static const struct firn_kernel dx_kernels[] = { { "norm2_dx", "norm2_dx", .setup = firn_setup_flat }, { NULL } };
+static const struct firn_case dx_cases[] = {
+    { .in = { FIRN_DIMS(1), FIRN_DIMS(1), FIRN_DIMS(1) }, .positive = 1u << Y },
+    { .in = { FIRN_DIMS(3, 31), FIRN_DIMS(1), FIRN_DIMS(1) }, .positive = 1u << Y },
+    { .in = { FIRN_DIMS(0, 5), FIRN_DIMS(1), FIRN_DIMS(1) }, .positive = 1u << Y },
+    { .in = { FIRN_DIMS(33, 129), FIRN_DIMS(1), FIRN_DIMS(1) }, .positive = 1u << Y },
+};
+
+static const struct firn_op norm2_dx = {
+    .name = "norm2_dx",
+    .math = "dx = x dy / y, 0 where y is",
+    .n_in = 3,
+    .n_out = 1,
+    .shape = dx_shape,
+    .ref = dx_ref,
+    .kernels = dx_kernels,
+    .cases = dx_cases,
+    .n_cases = sizeof dx_cases / sizeof dx_cases[0],
 };
 
 firn_val firn_norm2(struct firn_graph *g, firn_val x)
@@ -132,4 +179,4 @@ firn_val firn_norm2(struct firn_graph *g, firn_val x)
     return firn_emit1(g, &norm2, &x, NULL);
 }
 
-const struct firn_op *const firn_family_norm2[] = { &norm2, NULL };
+const struct firn_op *const firn_family_norm2[] = { &norm2, &norm2_dx, NULL };

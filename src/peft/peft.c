@@ -157,6 +157,8 @@ void firn_adapter_close(struct firn_adapter *a)
     }
     free(a->settings);
     free(a->first_linear);
+    for (int i = 0; i < FIRN_MAX_STATE; i++)
+        free(a->state[i]);
     firn_params_free(&a->params);
     firn_str_free(&a->words);
     free(a->file);

@@ -197,7 +197,7 @@ static firn_status train_step(struct replay *r, int64_t step, double *loss, doub
     *loss = 0;
     for (int64_t a = 0; a < c->grad_accum && status == FIRN_OK; a++) {
         double part = 0;
-        const struct firn_micro micro = { .inputs = &in[a], .scale = scale_of(r, &in[a], counted), .index = a,
+        const struct firn_micro micro = { .inputs = &in[a], .scale = scale_of(r, &in[a], counted), .index = a, .count = c->grad_accum,
                                           .step = step, .rates = a + 1 == c->grad_accum ? &rates : NULL };
         status = firn_session_micro(&r->s, &micro, &part, norm, err);
         *loss += part;

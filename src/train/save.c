@@ -52,16 +52,37 @@ static json_t *state_of(const struct firn_run *r)
     return state;
 }
 
+static const struct {
+    const char *file, *leaf, *suffix;
+} runs_of[] = { { "trainable.safetensors", "params", "" },
+                { "moment1.safetensors", "moment1", ".m" },
+                { "moment2.safetensors", "moment2", ".v" },
+                /* a method's own: adapter->state, no leaves */
+                { "statistics1.safetensors", NULL, ".s1" },
+                { "statistics2.safetensors", NULL, ".s2" },
+                { "statistics3.safetensors", NULL, ".s3" } };
+enum { N_LEAVES = 3, N_RUNS = N_LEAVES + FIRN_MAX_STATE };
+
+/* Leaves, then what the method keeps between steps. */
+static int n_runs(const struct firn_run *r)
+{
+    const struct firn_method *method = r->session.adapter.method;
+    return N_LEAVES + (method != NULL ? method->n_state : 0);
+}
+
 /* One flat run as a safetensors file in memory. */
-static firn_status dump_flat(struct firn_run *r, const char *name, const char *suffix, char **data, size_t *size,
-                             struct firn_error *err)
+static firn_status dump_flat(struct firn_run *r, int run, char **data, size_t *size, struct firn_error *err)
 {
     const struct firn_param_set *set = &r->session.adapter.params;
     struct firn_named_tensor *list = NULL;
     float *flat = calloc((size_t) set->flat + 1, sizeof *flat);
-    firn_status status = flat == NULL ? no_memory(err) : firn_session_pull(&r->session, name, flat, err);
+    firn_status status = flat == NULL ? no_memory(err) : FIRN_OK;
+    if (status == FIRN_OK && run < N_LEAVES)
+        status = firn_session_pull(&r->session, runs_of[run].leaf, flat, err);
+    else if (status == FIRN_OK)
+        memcpy(flat, r->session.adapter.state[run - N_LEAVES], sizeof *flat * (size_t) set->flat);
     if (status == FIRN_OK)
-        status = firn_params_tensors(set, suffix, flat, &list, err);
+        status = firn_params_tensors(set, runs_of[run].suffix, flat, &list, err);
     if (status == FIRN_OK)
         status = firn_safetensors_dump(list, set->count, data, size, err);
     firn_params_tensors_free(list, list != NULL ? set->count : 0);
@@ -69,20 +90,14 @@ static firn_status dump_flat(struct firn_run *r, const char *name, const char *s
     return status;
 }
 
-static const struct {
-    const char *file, *leaf, *suffix;
-} runs_of[] = { { "trainable.safetensors", "params", "" },
-                { "moment1.safetensors", "moment1", ".m" },
-                { "moment2.safetensors", "moment2", ".v" } };
-enum { N_RUNS = 3 };
-
 firn_status firn_run_checkpoint(struct firn_run *r, struct firn_error *err)
 {
     struct firn_checkpoint_file files[N_RUNS + 2] = { { 0 } };
     char *data[N_RUNS] = { NULL };
     firn_status status = FIRN_OK;
-    for (int i = 0; i < N_RUNS && status == FIRN_OK; i++) {
-        status = dump_flat(r, runs_of[i].leaf, runs_of[i].suffix, &data[i], &files[i].size, err);
+    const int n = n_runs(r);
+    for (int i = 0; i < n && status == FIRN_OK; i++) {
+        status = dump_flat(r, i, &data[i], &files[i].size, err);
         files[i].name = runs_of[i].file;
         files[i].data = data[i];
     }
@@ -91,9 +106,9 @@ firn_status firn_run_checkpoint(struct firn_run *r, struct firn_error *err)
     if (status == FIRN_OK && (text == NULL || recipe == NULL))
         status = no_memory(err);
     if (status == FIRN_OK) {
-        files[N_RUNS] = (struct firn_checkpoint_file){ "state.json", text, strlen(text) };
-        files[N_RUNS + 1] = (struct firn_checkpoint_file){ "recipe.yaml", recipe, strlen(recipe) };
-        status = firn_checkpoint_write(r->output.checkpoints, r->step, files, N_RUNS + 2,
+        files[n] = (struct firn_checkpoint_file){ "state.json", text, strlen(text) };
+        files[n + 1] = (struct firn_checkpoint_file){ "recipe.yaml", recipe, strlen(recipe) };
+        status = firn_checkpoint_write(r->output.checkpoints, r->step, files, (size_t) n + 2,
                                        (int) r->recipe->train.save_total_limit, err);
     }
     json_decref(state);
@@ -119,7 +134,9 @@ static firn_status load_flat(struct firn_run *r, const char *path, int i, struct
     if (status == FIRN_OK)
         status = firn_params_read(set, runs_of[i].suffix, &file, flat, err);
     if (status == FIRN_OK)
-        status = firn_session_push(&r->session, runs_of[i].leaf, flat, err);
+        status = i < N_LEAVES ? firn_session_push(&r->session, runs_of[i].leaf, flat, err) : FIRN_OK;
+    if (status == FIRN_OK && i >= N_LEAVES)
+        memcpy(r->session.adapter.state[i - N_LEAVES], flat, sizeof *flat * (size_t) set->flat);
     firn_safetensors_close(&file);
     free(data);
     free(flat);
@@ -224,7 +241,7 @@ firn_status firn_run_resume(struct firn_run *r, struct firn_error *err)
         status = firn_checkpoint_find(r->output.checkpoints, &r->params->log, &path, &step, err);
     if (status == FIRN_OK && path != NULL) {
         status = read_state(r, path, err);
-        for (int i = 0; i < N_RUNS && status == FIRN_OK; i++)
+        for (int i = 0; i < n_runs(r) && status == FIRN_OK; i++)
             status = load_flat(r, path, i, err);
         if (status == FIRN_OK)
             firn_log_line(&r->params->log, FIRN_LOG_INFO, "going on from %s", path);

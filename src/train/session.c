@@ -139,7 +139,7 @@ struct firn_build_params firn_session_build(const struct firn_session *s, enum f
         .n_labels = s->params.n_labels, .has_loss = kind == FIRN_PLAN_TRAIN || kind == FIRN_PLAN_EVAL,
         .training = kind == FIRN_PLAN_TRAIN && s->params.training, .fills_blind = s->params.fills_blind,
         .smoothing = kind == FIRN_PLAN_TRAIN ? s->params.smoothing : 0,
-        .is_bare = kind == FIRN_PLAN_BARE,
+        .is_bare = kind == FIRN_PLAN_BARE, .is_step = kind == FIRN_PLAN_TRAIN,
         .wants_hits = kind == FIRN_PLAN_EVAL && (s->params.task == FIRN_TASK_MASKED_LM ||
                                                  s->params.task == FIRN_TASK_CAUSAL_LM ||
                                                  s->params.task == FIRN_TASK_SEQ2SEQ_LM),
@@ -249,6 +249,30 @@ static firn_status write_rates(struct firn_session *s, const struct firn_rates *
     return status;
 }
 
+/* What a method does after each step, with the gradients as the optimizer saw them. A step that changed nothing is none. */
+static firn_status look_back(struct firn_session *s, const struct firn_micro *micro, struct firn_error *err)
+{
+    const struct firn_adapter *a = &s->adapter;
+    float norm = 0;
+    float *grads = calloc((size_t) a->params.flat + 1, sizeof *grads);
+    firn_status status = grads != NULL ? firn_store_read(s->store, "grad_norm", 0, &norm, sizeof norm, err)
+                                       : firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for gradients");
+    if (status == FIRN_OK && isfinite(norm)) {
+        const double most = micro->rates->max_norm, clip = most > 0 ? fmin(1, most / ((double) norm + 1e-6)) : 1;
+        status = firn_session_pull(s, "grads", grads, err);
+        if (status == FIRN_OK)
+            status = firn_session_pull(s, "params", s->flat, err);
+        for (int64_t i = 0; i < a->params.flat && clip < 1; i++)
+            grads[i] *= (float) clip;
+        if (status == FIRN_OK)
+            status = a->method->after_step(a, micro->step, s->flat, grads, err);
+        if (status == FIRN_OK)
+            status = firn_session_push(s, "params", s->flat, err);
+    }
+    free(grads);
+    return status;
+}
+
 firn_status firn_session_micro(struct firn_session *s, const struct firn_micro *micro, double *loss, double *norm,
                                struct firn_error *err)
 {
@@ -265,6 +289,9 @@ firn_status firn_session_micro(struct firn_session *s, const struct firn_micro *
         status = firn_inputs_upload(in, &s->model, &sp->front, &sp->build, s->store, err);
     if (status == FIRN_OK)
         status = write_if(s, "scale", &micro->scale, sizeof micro->scale, err);
+    const float share = micro->count > 1 ? 1.0f / (float) micro->count : 1;
+    if (status == FIRN_OK)
+        status = write_if(s, "share", &share, sizeof share, err);
     if (status == FIRN_OK)
         status = write_if(s, "keep", &keep, sizeof keep, err);
     if (status == FIRN_OK)
@@ -281,7 +308,8 @@ firn_status firn_session_micro(struct firn_session *s, const struct firn_micro *
         status = firn_store_read(s->store, "grad_norm", 0, &value, sizeof value, err);
         *norm = (double) value;
     }
-    return status;
+    const bool looks_back = s->adapter.method != NULL && s->adapter.method->after_step != NULL;
+    return status == FIRN_OK && looks_back && micro->rates != NULL ? look_back(s, micro, err) : status;
 }
 
 firn_status firn_session_forward(struct firn_session *s, enum firn_plan_kind kind, const struct firn_inputs *in,

@@ -89,7 +89,7 @@ struct firn_rates {
 struct firn_micro {
     const struct firn_inputs *inputs;
     float scale;
-    int64_t index, step;       /* micro-batch of the step; step from 0 */
+    int64_t index, count, step; /* micro-batch of how many of the step; step from 0 */
     uint64_t seed;
     const struct firn_rates *rates;
 };

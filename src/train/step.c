@@ -47,6 +47,23 @@ static void update(struct firn_build *b, firn_val grads, const struct firn_param
     }
 }
 
+/* The penalty's gradients, added to those of the loss. */
+static void add_penalty(struct firn_build *b, const firn_val *x, int n, firn_val *dx)
+{
+    firn_val *more = firn_is_value(b->penalty) ? calloc((size_t) n + 1, sizeof *more) : NULL;
+    if (!firn_is_value(b->penalty))
+        return;
+    if (more == NULL) {
+        firn_graph_fail(b->g, "out of memory");
+        return;
+    }
+    firn_grad(b->g, b->penalty, b->share, x, n, more);
+    for (int i = 0; i < n; i++)
+        if (firn_is_value(more[i]))
+            dx[i] = firn_is_value(dx[i]) ? firn_add(b->g, dx[i], more[i]) : more[i];
+    free(more);
+}
+
 firn_status firn_step_build(struct firn_build *b, bool accumulates, struct firn_error *err)
 {
     const struct firn_param_set *set = &b->adapter->params;
@@ -59,6 +76,7 @@ firn_status firn_step_build(struct firn_build *b, bool accumulates, struct firn_
     for (size_t i = 0; i < set->count; i++)
         x[i] = firn_param_view(b, &set->list[i]);
     firn_grad(b->g, b->loss, (firn_val){ 0 }, x, (int) set->count, dx);
+    add_penalty(b, x, (int) set->count, dx);
     const firn_val grads = firn_graph_leaf(b->g, FIRN_LEAF_GRAD, "grads", FIRN_F32, firn_dims(set->flat));
     const firn_val keep = accumulates ? firn_graph_leaf(b->g, FIRN_LEAF_INPUT, "keep", FIRN_F32, firn_dims(1))
                                       : (firn_val){ 0 };

@@ -96,7 +96,7 @@ static firn_status train_step(struct firn_run *r, int64_t step, double *loss, do
     for (int64_t a = 0; a < s.n && status == FIRN_OK; a++) {
         double part = 0;
         const struct firn_micro micro = { .inputs = &s.in[a], .scale = s.counted > 0 ? 1.0f / (float) s.counted : 0,
-                                          .index = a, .step = step, .seed = (uint64_t) t->seed,
+                                          .index = a, .count = s.n, .step = step, .seed = (uint64_t) t->seed,
                                           .rates = a + 1 == s.n ? &rates : NULL };
         status = firn_session_micro(&r->session, &micro, &part, norm, err);
         *loss += part;

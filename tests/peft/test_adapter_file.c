@@ -205,6 +205,7 @@ static void a_merged_model_computes_what_the_adapter_did(void **state)
         { "tied", FIRN_TASK_CAUSAL_LM, "{\"type\":\"lora\",\"modules_to_save\":[\"embed_tokens\",\"lm_head\"]}" },
         { "bert", FIRN_TASK_MASKED_LM, "{\"type\":\"lora\",\"target_modules\":[\"query\",\"word_embeddings\"]}" },
         { "llama", FIRN_TASK_CAUSAL_LM, "{\"type\":\"ia3\"}" },
+        { "bert", FIRN_TASK_SEQ_CLS, "{\"type\":\"adalora\",\"init_r\":3,\"target_r\":2,\"total_step\":9,\"target_modules\":\"all-linear\"}" },
         { "llama", FIRN_TASK_CAUSAL_LM, "{\"type\":\"vera\",\"r\":3,\"target_modules\":\"all-linear\"}" },
         { "llama", FIRN_TASK_CAUSAL_LM,
           "{\"type\":\"lora\",\"use_dora\":true,\"r\":3,\"target_modules\":[\"q_proj\",\"down_proj\",\"embed_tokens\",\"lm_head\"]}" },
@@ -355,6 +356,7 @@ static void a_saved_adapter_of_every_method_reads_back(void **state)
         { FIRN_TASK_MASKED_LM, "{\"type\":\"lora\",\"target_modules\":\"all-linear\",\"init_lora_weights\":\"gaussian\"}" },
         { FIRN_TASK_EMBEDDING, "{\"type\":\"lora\",\"init_lora_weights\":false,\"lora_alpha\":2.5}" },
         { FIRN_TASK_SEQ_CLS, "{\"type\":\"ia3\",\"init_ia3_weights\":false}" },
+        { FIRN_TASK_SEQ_CLS, "{\"type\":\"adalora\",\"init_lora_weights\":false,\"total_step\":5}" },
         { FIRN_TASK_SEQ_CLS, "{\"type\":\"vera\",\"init_weights\":false,\"r\":5,\"projection_prng_key\":9,\"bias\":\"vera_only\"}" },
         { FIRN_TASK_SEQ_CLS, "{\"type\":\"lora\",\"use_dora\":true,\"target_modules\":[\"word_embeddings\",\"key\"]}" } };
     const struct firn_save_params save = { .base_name = "some/base" };

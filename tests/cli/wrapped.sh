@@ -1,0 +1,69 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# wrapped.sh FIRN GOLDEN [DEVICE]: every method that wraps layers trains from a recipe, goes on from a checkpoint to the
+# same bytes, and measures the same from its files.
+set -u
+firn=$(realpath "$1") golden=$(realpath "$2") device=${3:-cpu}
+. "$(dirname "$(realpath "$0")")/../need_device.sh"
+need_device "$firn" "$device"
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+unset FIRN_DEVICE FIRN_CAPS
+failed=0
+wrong() {
+    echo "FAILED: $*"
+    failed=$((failed + 1))
+}
+
+cp -r "$golden/models/bert" model && chmod -R u+w model
+sed -i 's/"hidden_dropout_prob": *[0-9.]*/"hidden_dropout_prob": 0.1/' model/config.json
+i=0
+while [ $i -lt 24 ]; do
+    echo "{\"text\": \"example $i of $((i * i)) words and more\", \"label\": \"class $((i % 3))\"}"
+    i=$((i + 1))
+done >train.jsonl
+
+# check NAME METHOD: a run of 12 steps, the same from the checkpoint at 6, and the adapter's own measurement
+check() {
+    cat >"$1.yaml" <<END
+model: model
+task: sequence_classification
+output: $1
+device: "$device"
+data: {train: train.jsonl, validation: train.jsonl}
+method: $2
+train: {max_steps: 12, batch_size: 4, gradient_accumulation_steps: 2, save_steps: 6, logging_steps: 12, save_total_limit: 9,
+        eval_steps: 12, learning_rate: 5e-3, max_grad_norm: 0.5, max_length: 16}
+END
+    "$firn" train "$1.yaml" >"$1.log" 2>&1 || { cat "$1.log"; wrong "$1: training"; return; }
+    mkdir -p "$1-again/checkpoints"
+    cp -r "$1/checkpoints/step-000006" "$1-again/checkpoints/"
+    written=$(stat -c %y "$1-again/checkpoints/step-000006/trainable.safetensors")
+    "$firn" train "$1.yaml" output="$1-again" --resume >"$1.log" 2>&1 || { cat "$1.log"; wrong "$1: going on"; return; }
+    [ "$(stat -c %y "$1-again/checkpoints/step-000006/trainable.safetensors")" = "$written" ] ||
+        wrong "$1: started anew instead of going on"
+    for file in adapter_model.safetensors adapter_config.json; do
+        cmp "$1/adapter/$file" "$1-again/adapter/$file" || wrong "$1: $file differs after going on"
+    done
+    "$firn" eval "$1.yaml" --adapter "$1/adapter" --json >"$1.json" 2>"$1.err" || { cat "$1.err"; wrong "$1: eval"; return; }
+    want=$(sed -n 's/.*"eval_loss": *\([0-9.e+-]*\).*/\1/p' "$1/log.jsonl" | tail -n 1)
+    got=$(sed -n 's/.*"loss": *\([0-9.e+-]*\).*/\1/p' "$1.json" | head -n 1)
+    awk -v a="$want" -v b="$got" 'BEGIN { d = a - b; if (d < 0) d = -d; exit !(a != "" && b != "" && d <= 2e-5 * (1 + a)) }' ||
+        wrong "$1: loss $got from its files, $want at the end of training"
+    echo "$1: $want"
+}
+
+check ia3 '{type: ia3}'
+check dora '{type: lora, r: 3, use_dora: true, lora_dropout: 0.1, target_modules: all-linear}'
+check dora_table '{type: lora, r: 3, use_dora: true, target_modules: [word_embeddings, query]}'
+check pissa '{type: lora, r: 3, init_lora_weights: pissa, lora_dropout: 0.1}'
+check pissa_iterated '{type: lora, r: 3, init_lora_weights: pissa_niter_4, use_rslora: true}'
+check olora '{type: lora, r: 3, init_lora_weights: olora}'
+check orthogonal '{type: lora, r: 4, init_lora_weights: orthogonal}'
+check plus '{type: lora, r: 3, loraplus_lr_ratio: 8}'
+check vera '{type: vera, r: 5, vera_dropout: 0.1}'
+check adalora '{type: adalora, init_r: 4, target_r: 2, tinit: 2, tfinal: 4, deltaT: 2, total_step: 12, lora_dropout: 0.1}'
+check adalora_late '{type: adalora, init_r: 4, target_r: 1, tinit: 1, tfinal: 8, total_step: 12}'
+
+[ $failed = 0 ]
