@@ -6,10 +6,12 @@
 
 #include "base/file.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct flags {
     char *device, *adapter;
@@ -86,6 +88,12 @@ static void print_all(const struct answers *a, const struct firn_table *t, bool 
     }
 }
 
+/* The column that a line fills: of a template its only one. malloc'd; NULL: the template has several. */
+static char *column_of(const struct firn_recipe_data *columns)
+{
+    return columns->template != NULL ? firn_template_only_field(columns->template, NULL) : firn_strdup(columns->text);
+}
+
 /* One line as a row; with a second column it is two texts, parted by a tab. */
 static firn_status add_line(struct firn_table *t, const struct firn_recipe_data *columns, const char *line, size_t n,
                             size_t number, struct firn_error *err)
@@ -95,94 +103,139 @@ static firn_status add_line(struct firn_table *t, const struct firn_recipe_data 
     if (columns->text_pair != NULL && tab == NULL)
         return firn_fail(err, FIRN_ERR_FORMAT, .file = t->path, .key = FIRN_STR("line %zu", number),
                          .expected = "two texts parted by a tab (the adapter was trained on pairs)", .got = "one text");
+    char *column = column_of(columns);
     json_t *text = json_stringn(line, first), *pair = tab != NULL ? json_stringn(tab + 1, n - first - 1) : NULL;
-    if (text == NULL || (tab != NULL && pair == NULL)) {
-        json_decref(text);
-        json_decref(pair);
-        return firn_fail(err, FIRN_ERR_FORMAT, .file = t->path, .key = FIRN_STR("line %zu", number), .expected = "UTF-8",
-                         .got = "other bytes");
-    }
-    json_t *row = json_pack("{s:o}", columns->text, text);
-    if (pair != NULL)
-        json_object_set_new(row, columns->text_pair, pair);
-    return firn_table_add(t, row, number, err);
+    firn_status status = FIRN_OK;
+    if (text == NULL || (tab != NULL && pair == NULL))
+        status = firn_fail(err, FIRN_ERR_FORMAT, .file = t->path, .key = FIRN_STR("line %zu", number), .expected = "UTF-8",
+                           .got = "other bytes");
+    else if (column == NULL)
+        status = firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = t->path, .key = "template",
+                           .expected = "one field, which a line fills", .got = columns->template);
+    json_t *row = status == FIRN_OK ? json_pack("{s:O}", column, text) : NULL;
+    if (row != NULL && strcmp(column, columns->text) != 0) /* what --json shows */
+        json_object_set(row, columns->text, text);
+    if (row != NULL && pair != NULL)
+        json_object_set(row, columns->text_pair, pair);
+    json_decref(text);
+    json_decref(pair);
+    free(column);
+    return status ? status : firn_table_add(t, row, number, err);
 }
 
-/* Standard input as a table with the adapter's text columns. */
-static firn_status read_lines(struct firn_table *t, const struct firn_recipe_data *columns, struct firn_error *err)
+struct work {
+    const struct flags *f;
+    struct firn_task_setup task;
+    struct firn_session session;
+    size_t most; /* lines that are answered together */
+};
+
+/* The next lines as a table with the adapter's text columns; *more: there may be others behind them. With a wrong line
+ * those before it stay. */
+static firn_status read_lines(const struct work *w, FILE *from, const char *name, size_t *number, struct firn_table *t,
+                              bool *more, struct firn_error *err)
 {
     char *line = NULL;
-    size_t capacity = 0, number = 0;
-    ssize_t n;
+    size_t capacity = 0;
+    ssize_t n = 0;
     firn_status status = FIRN_OK;
-    t->path = firn_strdup("standard input");
-    while (status == FIRN_OK && (n = getline(&line, &capacity, stdin)) >= 0) {
+    t->path = firn_strdup(name);
+    while (status == FIRN_OK && t->count < w->most && (n = getline(&line, &capacity, from)) >= 0) {
         while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r'))
             n--;
-        status = add_line(t, columns, line, (size_t) n, ++number, err);
+        status = add_line(t, &w->task.columns, line, (size_t) n, ++*number, err);
     }
+    *more = n >= 0 && status == FIRN_OK;
     free(line);
     return status;
 }
 
-static firn_status classify(const struct flags *f, const char *model, struct firn_error *err)
+static firn_status answer(struct work *w, struct firn_table *table, struct firn_error *err)
 {
-    struct firn_task_setup task = { 0 };
-    struct firn_session session = { 0 };
-    struct firn_table table = { 0 };
     struct firn_dataset data = { 0 };
     struct firn_dataset_params p;
     struct firn_metrics metrics;
-    firn_status status = firn_task_open_adapter(&task, model, f->adapter, err);
-    if (status == FIRN_OK && task.task != FIRN_TASK_SEQ_CLS)
-        status = firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = f->adapter, .key = "task",
-                           .expected = "sequence_classification", .got = firn_task_words[task.task]);
-    struct answers a = { .task = &task, .classes = firn_task_n_labels(&task) };
-    const struct firn_session_params params = { .model = model, .device = f->device, .task = task.task,
-                                                .problem = task.problem, .n_labels = a.classes, .adapter = f->adapter,
-                                                .quantised = task.quantised,
-                                                .log = firn_stderr_log };
-    if (status == FIRN_OK)
-        status = firn_session_open(&session, &params, err);
-    if (status == FIRN_OK)
-        status = firn_session_push(&session, "params", session.flat, err);
-    if (status == FIRN_OK)
-        status = read_lines(&table, &task.columns, err);
-    if (status == FIRN_OK) {
-        firn_task_dataset_params(&task, &p);
-        p.has_labels = false;
-        if ((int64_t) p.max_length > firn_text_limit(&session.model, &session.adapter))
-            p.max_length = (uint32_t) firn_text_limit(&session.model, &session.adapter);
-        status = firn_dataset_make(&data, &table, &p, err);
-    }
+    struct answers a = { .task = &w->task, .classes = firn_task_n_labels(&w->task) };
+    const int64_t limit = firn_text_limit(&w->session.model, &w->session.adapter);
+    firn_task_dataset_params(&w->task, &p);
+    p.has_labels = false;
+    p.max_length = (int64_t) p.max_length > limit ? (uint32_t) limit : p.max_length;
+    firn_status status = firn_dataset_make(&data, table, &p, err);
     if (status == FIRN_OK)
         a.probabilities = calloc((size_t) (data.count * a.classes) + 1, sizeof *a.probabilities);
     if (status == FIRN_OK && a.probabilities == NULL)
         status = firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for the answers");
     if (status == FIRN_OK)
-        status = firn_evaluate(&session, &data, &p, (uint32_t) f->batch_size, 8, &metrics, keep, &a, err);
+        status = firn_evaluate(&w->session, &data, &p, (uint32_t) w->f->batch_size, 8, &metrics, keep, &a, err);
     if (status == FIRN_OK)
-        print_all(&a, &data.table, f->json);
+        print_all(&a, &data.table, w->f->json);
     free(a.probabilities);
-    firn_session_close(&session);
     firn_dataset_free(&data);
-    firn_table_free(&table);
-    firn_task_close(&task);
+    return status;
+}
+
+/* Lines are answered as they come, so that a pipe flows and memory does not grow with it. */
+static firn_status classify_stream(struct work *w, FILE *from, const char *name, struct firn_error *err)
+{
+    firn_status status = FIRN_OK;
+    bool more = true;
+    w->most = isatty(fileno(from)) ? 1 : (size_t) w->f->batch_size * 8;
+    for (size_t number = 0; status == FIRN_OK && more;) {
+        struct firn_table table = { 0 };
+        const firn_status wrong = read_lines(w, from, name, &number, &table, &more, err);
+        if (table.count > 0)
+            status = answer(w, &table, wrong != FIRN_OK ? NULL : err);
+        firn_table_free(&table);
+        if (status == FIRN_OK)
+            status = wrong;
+        more = more && fflush(stdout) == 0;
+    }
+    return status;
+}
+
+static firn_status classify(const struct flags *f, const char *model, char *const *files, int n_files,
+                            struct firn_error *err)
+{
+    struct work w = { .f = f };
+    firn_status status = firn_task_open_adapter(&w.task, model, f->adapter, err);
+    if (status == FIRN_OK && w.task.task != FIRN_TASK_SEQ_CLS)
+        status = firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = f->adapter, .key = "task",
+                           .expected = "sequence_classification", .got = firn_task_words[w.task.task]);
+    const struct firn_session_params params = { .model = model, .device = f->device, .task = w.task.task,
+                                                .problem = w.task.problem, .n_labels = firn_task_n_labels(&w.task),
+                                                .adapter = f->adapter, .quantised = w.task.quantised,
+                                                .log = firn_stderr_log };
+    if (status == FIRN_OK)
+        status = firn_session_open(&w.session, &params, err);
+    if (status == FIRN_OK)
+        status = firn_session_push(&w.session, "params", w.session.flat, err);
+    if (status == FIRN_OK && n_files == 0)
+        status = classify_stream(&w, stdin, "standard input", err);
+    for (int i = 0; i < n_files && status == FIRN_OK; i++) {
+        FILE *from = fopen(files[i], "r");
+        status = from != NULL ? classify_stream(&w, from, files[i], err)
+                              : firn_fail(err, FIRN_ERR_IO, .file = files[i],
+                                          .what = FIRN_STR("cannot open: %s", strerror(errno)));
+        if (from != NULL)
+            fclose(from);
+    }
+    firn_session_close(&w.session);
+    firn_task_close(&w.task);
     return status;
 }
 
 static firn_status run(const struct firn_args *args, struct firn_error *err)
 {
-    return classify(args->values, args->words[0], err);
+    return classify(args->values, args->words[0], args->words + 1, args->n_words - 1, err);
 }
 
 const struct firn_command firn_command_classify = {
     .name = "classify",
-    .words = "MODEL",
+    .words = "MODEL [FILE ...]",
     .min_words = 1,
-    .max_words = 1,
+    .max_words = 1000,
     .summary = "labels and probabilities for lines of text",
-    .text = "Reads lines of text from stdin (two texts parted by a tab where the adapter was trained on pairs) and prints a label\n"
+    .text = "Reads lines of text from files, else from stdin (two texts parted by a tab where the adapter was trained on pairs) and prints a label\n"
             "and its probability for each; --json prints all of them.",
     .flags = flags,
     .values_size = sizeof(struct flags),

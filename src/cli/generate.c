@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 struct flags {
-    char *device, *prompt, *file, *system;
+    char *device, *prompt, *file, *system, *tokenizer;
     json_t *adapter, *stop;
     int64_t batch_size, max_new_tokens, top_k, seed;
     double temperature, top_p, repetition_penalty;
@@ -25,6 +25,8 @@ struct flags {
 static const struct firn_option flags[] = {
     FIRN_FLAG_DEVICE(device),
     { "adapter", .type = FIRN_OPTION_TEXTS, .offset = AT(adapter), .unit = "DIR", .help = "an adapter of the model" },
+    { "tokenizer", .type = FIRN_OPTION_TEXT, .offset = AT(tokenizer), .unit = "DIR",
+      .help = "where tokenizer.json is, if it is not beside the model (GGUF files)" },
     { "prompt", .type = FIRN_OPTION_TEXT, .offset = AT(prompt), .help = "the text to continue; else --file, else lines of stdin" },
     { "file", .type = FIRN_OPTION_TEXT, .offset = AT(file), .unit = "FILE", .help = "a file that is one prompt" },
     { "chat", .type = FIRN_OPTION_BOOL, .offset = AT(chat),
@@ -95,25 +97,19 @@ static bool write_text(void *user, size_t row, const char *text, size_t size)
 static firn_status find_task(const char *model, const char *adapter, enum firn_task *task, struct firn_error *err)
 {
     struct firn_adapter_info info = { 0 };
-    struct firn_config config = { 0 };
-    const struct firn_arch *arch = NULL;
-    char *path = firn_path_join(model, "config.json");
-    firn_status status = path == NULL ? firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a path")
-                                      : firn_weights_check(model, err);
-    if (status == FIRN_OK)
-        status = firn_config_load(&config, &arch, path, err);
+    struct firn_model m = { 0 };
+    firn_status status = firn_model_open(&m, model, err);
     if (status == FIRN_OK) {
-        *task = arch->head[FIRN_TASK_CAUSAL_LM] == NULL && arch->head[FIRN_TASK_SEQ2SEQ_LM] != NULL
+        *task = m.arch->head[FIRN_TASK_CAUSAL_LM] == NULL && m.arch->head[FIRN_TASK_SEQ2SEQ_LM] != NULL
                     ? FIRN_TASK_SEQ2SEQ_LM
                     : FIRN_TASK_CAUSAL_LM;
-        firn_config_free(&config, arch);
+        firn_model_close(&m);
         if (adapter != NULL)
             status = firn_adapter_peek(&info, adapter, err);
     }
     if (status == FIRN_OK && info.has_task && info.task != *task)
         status = firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = adapter, .key = "task",
                            .expected = firn_task_words[*task], .got = firn_task_words[info.task]);
-    free(path);
     return status;
 }
 
@@ -133,10 +129,7 @@ static firn_status add_end(struct work *w, int32_t id, struct firn_error *err)
 static firn_status open_texts(struct work *w, const char *model, const char *adapter, struct firn_error *err)
 {
     const struct flags *f = w->f;
-    char *path = adapter != NULL ? firn_path_join(adapter, "firn.json") : NULL;
-    const bool is_trained = path != NULL && firn_path_exists(path);
     firn_status status = FIRN_OK;
-    free(path);
     if (!f->chat && !f->templated)
         return f->system == NULL ? FIRN_OK
                                  : firn_fail(err, FIRN_ERR_USAGE, .file = "generate", .key = "--system",
@@ -144,9 +137,7 @@ static firn_status open_texts(struct work *w, const char *model, const char *ada
     if (f->chat && f->templated)
         return firn_fail(err, FIRN_ERR_USAGE, .file = "generate", .key = "--templated",
                          .what = "cannot be given together with --chat");
-    if (is_trained)
-        status = firn_task_open_adapter(&w->task, model, adapter, err);
-    if (status == FIRN_OK && f->chat && !w->task.has_chat)
+    if (f->chat && !w->task.has_chat)
         status = firn_chat_open(&w->chat, model, w->tokenizer, NULL, model, err);
     if (status == FIRN_OK && f->templated && w->task.template == NULL)
         status = firn_fail(err, FIRN_ERR_USAGE, .file = adapter != NULL ? adapter : model, .key = "template",
@@ -166,9 +157,14 @@ static firn_status open_work(struct work *w, const char *model, struct firn_erro
     if (json_array_size(f->adapter) > 1)
         return firn_fail(err, FIRN_ERR_UNSUPPORTED, .key = "--adapter", .expected = "one", .got = "several");
     enum firn_task task = FIRN_TASK_CAUSAL_LM;
+    const char *texts = f->tokenizer != NULL ? f->tokenizer : model;
     firn_status status = find_task(model, adapter, &task, err);
+    char *trained = adapter != NULL ? firn_path_join(adapter, "firn.json") : NULL;
+    if (status == FIRN_OK && trained != NULL && firn_path_exists(trained))
+        status = firn_task_open_adapter(&w->task, texts, adapter, err);
+    free(trained);
     const struct firn_session_params p = { .model = model, .device = f->device, .task = task,
-                                           .adapter = adapter, .log = firn_stderr_log };
+                                           .quantised = w->task.quantised, .adapter = adapter, .log = firn_stderr_log };
     if (status == FIRN_OK)
         status = firn_session_open(&w->session, &p, err);
     const struct firn_method *method = w->session.adapter.method;
@@ -178,11 +174,11 @@ static firn_status open_work(struct work *w, const char *model, struct firn_erro
     if (status == FIRN_OK)
         status = firn_session_push(&w->session, "params", w->session.flat, err);
     if (status == FIRN_OK)
-        status = firn_tokenizer_open(&w->tokenizer, model, err);
+        status = firn_tokenizer_open(&w->tokenizer, texts, err);
     if (status == FIRN_OK && !f->ignore_end)
         status = firn_generate_ends(model, w->tokenizer, &w->ends, &w->n_ends, err);
     if (status == FIRN_OK)
-        status = open_texts(w, model, adapter, err);
+        status = open_texts(w, texts, adapter, err);
     const size_t n_stop = json_array_size(f->stop);
     w->stop = calloc(n_stop + 1, sizeof *w->stop);
     if (status == FIRN_OK && w->stop == NULL)

@@ -357,7 +357,7 @@ firn_status firn_chat_render(const struct firn_chat *c, const json_t *messages, 
     firn_status status = FIRN_OK;
     if (!json_is_array(messages) || n == 0)
         return firn_fail(err, FIRN_ERR_FORMAT, .file = file, .key = FIRN_STR("line %zu", line),
-                         .expected = "a list of messages {role, content}", .got = n == 0 ? "none" : "something else");
+                         .expected = "a list of messages {role, content}", .got = json_is_array(messages) ? "none" : "something else");
     write_turn(c, f->first, none, none, false, out);
     for (size_t i = 0; i < n && status == FIRN_OK; i++) {
         enum role role = USER;

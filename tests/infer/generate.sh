@@ -90,7 +90,11 @@ END
     expect 0 "" sh -c '"$1" generate "$2" --device cpu --adapter "$3" --max-new-tokens 9 --'$kind' <"$4"' - \
         "$firn" "$model" "$work/$kind/adapter" "$work/ask"
     [ "$(tr -d ' ' <"$work/out" | tr '\n' ' ')" = "ab cd " ] || wrong "$kind answers $(cat "$work/out")"
+    expect 0 "" "$firn" eval "$work/$kind.yaml" --adapter "$work/$kind/adapter" --data "$work/chat.jsonl" --generate
+    grep -q '^generated match *1.0000$' "$work/out" || wrong "$kind is evaluated as $(cat "$work/out")"
 done
+expect 0 "" "$firn" eval "$work/chat.yaml" --data "$work/chat.jsonl" --generate --json
+grep -q '"generated_match": 0.0' "$work/out" || wrong "the untrained model matches: $(cat "$work/out")"
 expect 0 "" generate --adapter "$work/chat/adapter" --chat --prompt '[{"role": "user", "content": "c"}]' --max-new-tokens 9
 [ "$(cat "$work/out")" = cd ] || wrong "messages are answered with $(cat "$work/out")"
 expect 0 "" generate --adapter "$work/templated/adapter" --templated --prompt '{"q": "a"}' --max-new-tokens 9
@@ -106,6 +110,34 @@ timeout 60 sh -c '{ "$1" generate "$2" --device cpu --max-new-tokens 100 --batch
     "$firn" "$model" "$work/many" "$work/code" 2>"$work/err"
 [ "$(cat "$work/code")" = 1 ] || wrong "a closed pipe gives $(cat "$work/code")"
 [ -s "$work/err" ] && wrong "a closed pipe says $(cat "$work/err")"
+
+# the same of `firn classify`, and lines from files
+cat >"$work/labels.jsonl" <<'END'
+{"text": "yes a", "label": "yes"}
+{"text": "no b", "label": "no"}
+END
+cat >"$work/classify.yaml" <<END
+model: $golden/models/bert
+task: sequence_classification
+data: {train: $work/labels.jsonl, template: "is {text} so"}
+method: {type: lora, r: 4}
+train: {max_steps: 40, batch_size: 2, max_length: 16, learning_rate: 1e-2, seed: 1}
+output: $work/classify
+device: cpu
+END
+"$firn" train "$work/classify.yaml" >/dev/null 2>"$work/err" || wrong "no training: $(cat "$work/err")"
+classify() { "$firn" classify "$golden/models/bert" --adapter "$work/classify/adapter" --device cpu "$@"; }
+printf 'yes a\nno b\n' >"$work/ask"
+expect 0 "" classify "$work/ask" "$work/ask"
+[ "$(cut -f 1 "$work/out" | tr '\n' ' ')" = "yes no yes no " ] || wrong "files are answered with $(cat "$work/out")"
+expect 1 "none.txt: cannot open" classify "$work/none.txt"
+expect 1 "line 2: expected UTF-8" sh -c 'printf "yes a\n\303\n" | "$1" classify "$2" --adapter "$3" --device cpu' - \
+    "$firn" "$golden/models/bert" "$work/classify/adapter"
+[ "$(cut -f 1 "$work/out")" = yes ] || wrong "lines before a wrong one have no label"
+timeout 60 sh -c 'yes "no b" | { "$1" classify "$2" --adapter "$3" --device cpu; echo $? >"$4"; } | head -n 1 >"$5"' - \
+    "$firn" "$golden/models/bert" "$work/classify/adapter" "$work/code" "$work/out" 2>"$work/err"
+[ "$(cut -f 1 "$work/out") $(cat "$work/code")" = "no 1" ] || wrong "classify in a pipe: $(cat "$work/out" "$work/code")"
+[ -s "$work/err" ] && wrong "classify in a closed pipe says $(cat "$work/err")"
 
 # signals: what is written stays, exit code 3
 for name in INT TERM; do
