@@ -308,6 +308,27 @@ static void a_far_mean_does_not_spoil_layer_norm(void **state)
         assert_true(fabsf(got[i] - want[i]) <= 4 * 0x1p-15f);
 }
 
+static void the_row_of_padding_is_read_but_gets_no_gradient(void **state)
+{
+    (void) state;
+    static float table[4] = { 1, 2, 3, 4 }, dy[3] = { 10, 20, 30 }, y[3], dw[4];
+    static int32_t ids[3] = { 2, 1, 2 };
+    static const struct { int64_t rows, padding; } attrs = { 4, 2 };
+    static const int64_t padding = 2;
+    const struct firn_tensor of_ids = { FIRN_I32, FIRN_DIMS(3), ids };
+    const struct firn_call read = { .in = { { FIRN_F32, FIRN_DIMS(4, 1), table }, of_ids },
+                                    .out = { { FIRN_F32, FIRN_DIMS(3, 1), y } }, .attrs = &padding };
+    const struct firn_call back = { .in = { { FIRN_F32, FIRN_DIMS(3, 1), dy }, of_ids },
+                                    .out = { { FIRN_F32, FIRN_DIMS(4, 1), dw } }, .attrs = &attrs };
+    for (int fast = 0; fast < 2; fast++) {
+        const struct firn_op *embed = firn_op_find("embed"), *embed_dw = firn_op_find("embed_dw");
+        (fast ? embed->cpu : embed->ref)(&read);
+        (fast ? embed_dw->cpu : embed_dw->ref)(&back);
+        assert_true(y[0] == 3 && y[1] == 2 && y[2] == 3);
+        assert_true(dw[0] == 0 && dw[1] == 20 && dw[2] == 0 && dw[3] == 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -322,6 +343,7 @@ int main(void)
         cmocka_unit_test(activations_and_slopes_are_finite_at_the_edges),
         cmocka_unit_test(gelu_is_as_exact_as_a_rounded_normal_integral),
         cmocka_unit_test(a_far_mean_does_not_spoil_layer_norm),
+        cmocka_unit_test(the_row_of_padding_is_read_but_gets_no_gradient),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
