@@ -22,6 +22,7 @@ static void print(const struct firn_kernel *k)
 int main(void)
 {
     print(&firn_vulkan_probe_kernel);
+    print(&firn_vulkan_coopmat_kernel);
     print(&firn_bench_fma_kernel);
     for (const struct firn_op *const *op = firn_op_list(); *op != NULL; op++)
         for (const struct firn_kernel *k = (*op)->kernels; k != NULL && k->name != NULL; k++)

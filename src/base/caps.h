@@ -24,6 +24,7 @@ struct firn_limits {
     uint32_t caps;
     enum firn_class device_class;
     uint32_t subgroup_size;        /* 1 where unknown */
+    uint32_t coop_m, coop_n, coop_k; /* the shape of cooperative matrices, with FIRN_CAP_COOPMAT */
     uint32_t shared_bytes;         /* shared memory of a work group */
     uint32_t max_lanes;            /* invocations of a work group */
     uint32_t max_groups[3];

@@ -138,14 +138,27 @@ static void matmul_ref(const struct firn_call *call)
 
 /* |error| <= gamma_n (|alpha| |a||b| + |u||v| + |bias| + |residual|), n the additions and roundings of one
  * element (Higham 2002, eq. 3.5); gamma_n ~ n u. */
-static void matmul_bound(const struct firn_call *call, int out, double *bound)
+static void bound_of(const struct firn_call *call, double rounding, double *bound)
 {
     const struct firn_matmul_sizes s = firn_matmul_sizes(call);
     double *magnitude = reference(call, true);
-    (void) out;
     for (int64_t i = 0; i < s.m * s.n; i++)
-        bound[i] = (double) (s.k + s.r + 8) * 0x1p-24 * magnitude[i];
+        bound[i] = ((double) (s.k + s.r + 8) * 0x1p-24 + rounding) * magnitude[i];
     firn_ref_free(magnitude);
+}
+
+static void matmul_bound(const struct firn_call *call, int out, double *bound)
+{
+    (void) out;
+    bound_of(call, 0, bound);
+}
+
+/* One operand rounded to 11 bits besides; with a quantised b, both kept to 20. */
+void firn_matmul_coop_bound(const struct firn_call *call, int out, double *bound)
+{
+    const enum firn_dtype b = call->in[FIRN_MATMUL_B].dtype;
+    (void) out;
+    bound_of(call, b == FIRN_F16 || b == FIRN_BF16 ? 2 * 0x1p-11 : 0x1p-19, bound);
 }
 
 static void matmul_grad(struct firn_graph *g, const struct firn_node *n, const firn_val *dy, firn_val *dx)
@@ -237,6 +250,10 @@ static const struct firn_case cases[] = {
     { .in = { D(12, 68), D(12, 16), D(16), { 0 }, D(68, 3), D(3, 16) }, &tn, .no_grad = true },
     { .in = { D(9, 7), D(11, 7) }, &nt, .dtype = { 0, FIRN_F16 }, .no_grad = true },
     { .in = { D(9, 7), D(7, 11) }, &nn, .dtype = { 0, FIRN_BF16 }, .no_grad = true },
+    { .in = { D(70, 100), D(132, 100), D(132), D(70, 132), D(70, 16), D(132, 16) }, &nt_t, .dtype = { 0, FIRN_F16 }, .no_grad = true },
+    { .in = { D(70, 100), D(100, 132), D(132), D(70, 132), D(70, 5), D(5, 132) }, &nn, .dtype = { 0, FIRN_BF16 }, .no_grad = true },
+    { .in = { D(1024, 36), D(1028, 36), { 0 }, { 0 }, D(1024, 3), D(1028, 3) }, &nt_t, .dtype = { 0, FIRN_BF16 }, .no_grad = true },
+    { .in = { D(1028, 36), D(36, 1024) }, &nn, .dtype = { 0, FIRN_F16 }, .no_grad = true },
     QUANTISED(FIRN_NF4),
     QUANTISED(FIRN_NF4_DOUBLE),
     QUANTISED(FIRN_INT8_ROWS),

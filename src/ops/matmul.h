@@ -21,6 +21,16 @@ struct firn_matmul_sizes firn_matmul_sizes(const struct firn_call *call);
 
 extern const struct firn_op firn_op_matmul;
 extern const struct firn_kernel firn_matmul_kernels[];
+/* m, n, k, r, alpha; constants: bias, residual, u v. */
+void firn_matmul_push(const struct firn_call *call, struct firn_dispatch *dispatch);
+/* On matrix units (matmul_coop.c): scales first, then the product in tiles of 64 or 128. Operands are rounded to f16. */
+bool firn_matmul_coop_fits(const struct firn_call *call, const struct firn_limits *limits);
+bool firn_matmul_coop_large_fits(const struct firn_call *call, const struct firn_limits *limits);
+size_t firn_matmul_coop_scratch(const struct firn_call *call, const struct firn_limits *limits);
+void firn_matmul_scale_setup(const struct firn_call *call, const struct firn_limits *limits, struct firn_dispatch *d);
+void firn_matmul_coop_setup(const struct firn_call *call, const struct firn_limits *limits, struct firn_dispatch *d);
+void firn_matmul_coop_large_setup(const struct firn_call *call, const struct firn_limits *limits, struct firn_dispatch *d);
+void firn_matmul_coop_bound(const struct firn_call *call, int out, double *bound);
 void firn_matmul_cpu(const struct firn_call *call);
 bool firn_matmul_cpu_accepts(const struct firn_call *call);
 size_t firn_matmul_cpu_scratch(const struct firn_call *call, int n_threads);

@@ -18,7 +18,7 @@ static bool is_plain(const struct firn_call *call)
 }
 
 /* m, n, k, r, which optional inputs there are, trans_v, alpha */
-static void push_all(const struct firn_call *call, struct firn_dispatch *d)
+void firn_matmul_push(const struct firn_call *call, struct firn_dispatch *d)
 {
     const struct firn_matmul_sizes s = firn_matmul_sizes(call);
     const struct firn_matmul_attrs *t = call->attrs;
@@ -89,7 +89,7 @@ static void soft_setup(const struct firn_call *call, const struct firn_limits *l
 {
     const struct firn_matmul_sizes s = firn_matmul_sizes(call);
     (void) limits;
-    push_all(call, d);
+    firn_matmul_push(call, d);
     grid(d, tiles(s.m, SOFT_SAME), tiles(s.n, SOFT_LANES));
 }
 
@@ -104,7 +104,7 @@ static void few_setup(const struct firn_call *call, const struct firn_limits *li
 {
     const struct firn_matmul_sizes s = firn_matmul_sizes(call);
     (void) limits;
-    push_all(call, d);
+    firn_matmul_push(call, d);
     grid(d, tiles(s.m, SOFT_SAME_FEW), tiles(s.n, SOFT_LANES));
 }
 
@@ -127,7 +127,7 @@ static void narrow_setup(const struct firn_call *call, const struct firn_limits 
 {
     const struct firn_matmul_sizes s = firn_matmul_sizes(call);
     (void) limits;
-    push_all(call, d);
+    firn_matmul_push(call, d);
     grid(d, tiles(s.m, SOFT_LANES), tiles(s.n, SOFT_SAME_SWAP));
 }
 
@@ -143,7 +143,7 @@ static void tile_setup(const struct firn_call *call, const struct firn_limits *l
 {
     const struct firn_matmul_sizes s = firn_matmul_sizes(call);
     (void) limits;
-    push_all(call, d);
+    firn_matmul_push(call, d);
     grid(d, (s.m + 63) / 64, (s.n + 63) / 64);
 }
 
@@ -151,7 +151,7 @@ static void any_setup(const struct firn_call *call, const struct firn_limits *li
                       struct firn_dispatch *d)
 {
     const struct firn_matmul_sizes s = firn_matmul_sizes(call);
-    push_all(call, d);
+    firn_matmul_push(call, d);
     firn_grid_flat(d, limits, ((s.m + 3) / 4 * s.n + 31) / 32);
 }
 
@@ -178,14 +178,14 @@ static size_t split_scratch(const struct firn_call *call, const struct firn_limi
 static void split_setup(const struct firn_call *call, const struct firn_limits *limits,
                         struct firn_dispatch *d)
 {
-    push_all(call, d);
+    firn_matmul_push(call, d);
     firn_grid_flat(d, limits, (n_pieces(call) * firn_count(&call->out[0]) + 31) / 32);
 }
 
 static void join_setup(const struct firn_call *call, const struct firn_limits *limits,
                        struct firn_dispatch *d)
 {
-    push_all(call, d);
+    firn_matmul_push(call, d);
     firn_grid_flat(d, limits, (firn_count(&call->out[0]) + 31) / 32);
 }
 
@@ -204,6 +204,18 @@ static bool any_fits(const struct firn_call *call, const struct firn_limits *lim
     (void) limits;
     return true;
 }
+#define coop_fits firn_matmul_coop_fits
+#define coop_large_fits firn_matmul_coop_large_fits
+#define COOP_ACCEPTS(name, dtype)                                                                 \
+    ACCEPTS(coop, nn, 0, 0, name, dtype)                                                          \
+    ACCEPTS(coop, nt, 0, 1, name, dtype)                                                          \
+    ACCEPTS(coop_large, nn, 0, 0, name, dtype)                                                    \
+    ACCEPTS(coop_large, nt, 0, 1, name, dtype)
+COOP_ACCEPTS(f16, FIRN_F16)
+COOP_ACCEPTS(bf16, FIRN_BF16)
+COOP_ACCEPTS(nf4, FIRN_NF4)
+COOP_ACCEPTS(nf4d, FIRN_NF4_DOUBLE)
+COOP_ACCEPTS(int8, FIRN_INT8_ROWS)
 ACCEPTS(few, nn, 0, 0, f32, FIRN_F32)
 ACCEPTS(few, nn, 0, 0, f16, FIRN_F16)
 ACCEPTS(few, nn, 0, 0, bf16, FIRN_BF16)
@@ -288,6 +300,27 @@ QUANTISED_ACCEPTS(nf4d, FIRN_NF4_DOUBLE)
 QUANTISED_ACCEPTS(int8, FIRN_INT8_ROWS)
 
 // clang-format off
+/* Scales, then tiles. */
+#define COOP_TILES(size, mode, name, defines)                                                                \
+    static const struct firn_kernel coop##size##_##mode##_##name##_ = {                                         \
+        "matmul_coop" #size "_" #mode "_" #name "_tiles", "matmul_coop", defines,                            \
+        .needs = FIRN_CAP_COOPMAT | FIRN_CAP_SHMEM, .setup = firn_matmul_coop##size##_setup };
+#define COOP_ALL(name, type)                                                                                 \
+    COOP_TILES(, nn, name, "TRANS_A=0 TRANS_B=0 B_TYPE=" #type " SIDE=64")                                  \
+    COOP_TILES(, nt, name, "TRANS_A=0 TRANS_B=1 B_TYPE=" #type " SIDE=64")                                  \
+    COOP_TILES(_large, nn, name, "TRANS_A=0 TRANS_B=0 B_TYPE=" #type " SIDE=128")                           \
+    COOP_TILES(_large, nt, name, "TRANS_A=0 TRANS_B=1 B_TYPE=" #type " SIDE=128")
+COOP_ALL(f16, 1)
+COOP_ALL(bf16, 2)
+COOP_ALL(nf4, 3)
+COOP_ALL(nf4d, 4)
+COOP_ALL(int8, 5)
+#define COOP_KERNEL(size, mode, name)                                                                        \
+    { "matmul_coop" #size "_" #mode "_" #name, "matmul_scale", "TRANS_A=0 TRANS_B=0 B_TYPE=0",               \
+      .needs = FIRN_CAP_COOPMAT | FIRN_CAP_SHMEM, .accepts = coop##size##_##mode##_##name,                   \
+      .setup = firn_matmul_scale_setup, .scratch = firn_matmul_coop_scratch, .bound = firn_matmul_coop_bound,\
+      .then = &coop##size##_##mode##_##name##_ }
+#define COOP(name) COOP_KERNEL(_large, nn, name), COOP_KERNEL(_large, nt, name), COOP_KERNEL(, nn, name), COOP_KERNEL(, nt, name)
 #define QUANTISED(name, type)                                                                                \
     { "matmul_few_nn_" #name, "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=" #type " SWAP=0 ROWS=4 WIDE=1",    \
       .needs = FIRN_CAP_SOFTWARE, .accepts = few_nn_##name, .setup = few_setup },                            \
@@ -310,6 +343,11 @@ QUANTISED_ACCEPTS(int8, FIRN_INT8_ROWS)
     { "matmul_any_nt_" #name, "matmul_any", "TRANS_A=0 TRANS_B=1 B_TYPE=" #type, .accepts = any_nt_##name,   \
       .setup = any_setup }
 const struct firn_kernel firn_matmul_kernels[] = {
+    COOP(f16),
+    COOP(bf16),
+    COOP(nf4),
+    COOP(nf4d),
+    COOP(int8),
     { "matmul_few_nn_f32", "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=0 SWAP=0 ROWS=4 WIDE=1", .needs = FIRN_CAP_SOFTWARE,
       .accepts = few_nn_f32, .setup = few_setup },
     { "matmul_few_nn_f16", "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=1 SWAP=0 ROWS=4 WIDE=1", .needs = FIRN_CAP_SOFTWARE,

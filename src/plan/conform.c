@@ -150,7 +150,7 @@ static firn_status run_step(struct firn_device *d, struct firn_step *step, struc
     return status;
 }
 
-static firn_status compare_all(const struct firn_trial *got, const struct firn_trial *want,
+static firn_status compare_all(const struct firn_kernel *k, const struct firn_trial *got, const struct firn_trial *want,
                                const struct firn_trial *before, struct firn_conform_result *r,
                                struct firn_error *err)
 {
@@ -163,7 +163,9 @@ static firn_status compare_all(const struct firn_trial *got, const struct firn_t
         double *bound = calloc((size_t) firn_shape_count(&t->shape) + 1, sizeof *bound);
         if (bound == NULL)
             return firn_fail(err, FIRN_ERR_MEMORY, .what = "no memory for a case");
-        if (op->bound != NULL)
+        if (k != NULL && k->bound != NULL)
+            k->bound(&want->call, j, bound);
+        else if (op->bound != NULL)
             op->bound(&want->call, j, bound);
         else
             default_bound(op, &want->call, t, bound);
@@ -262,7 +264,7 @@ static firn_status try_case(struct firn_device *d, const struct firn_op *op,
         else if (!is_clean)
             snprintf(r.reason, sizeof r.reason, "memory beside a tensor was written");
         else
-            status = compare_all(&got, &want, &before, &r, err);
+            status = compare_all(k, &got, &want, &before, &r, err);
         firn_conform_report(p, counts, &r);
     }
     firn_trial_free(&got);

@@ -73,6 +73,8 @@ struct firn_kernel {
     /* Bytes of device scratch that this kernel and its `then` share; NULL: none. */
     size_t (*scratch)(const struct firn_call *call, const struct firn_limits *limits);
     int64_t (*turns)(const struct firn_call *call); /* dispatched so often, a barrier between; NULL: once */
+    /* Allowed errors where they are not the operation's own (operands rounded to 16 bits); NULL: the operation's. */
+    void (*bound)(const struct firn_call *call, int out, double *bound);
     const struct firn_kernel *then; /* a second dispatch after a barrier, with the same bindings */
 };
 

@@ -125,6 +125,27 @@ static void read_properties(struct firn_vk_caps *c, const struct extensions *e)
                  c->props.driverVersion);
 }
 
+#ifdef VK_KHR_cooperative_matrix
+/* Tiles are shared out among subgroups of one size: a driver that picks sizes by itself must be told which. */
+static void read_subgroup_control(struct firn_vk_caps *c)
+{
+    VkPhysicalDeviceSubgroupSizeControlFeatures control = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES
+    };
+    VkPhysicalDeviceFeatures2 features = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &control };
+    VkPhysicalDeviceSubgroupSizeControlProperties sizes = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES
+    };
+    VkPhysicalDeviceProperties2 props = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &sizes };
+    vkGetPhysicalDeviceFeatures2(c->physical, &features);
+    vkGetPhysicalDeviceProperties2(c->physical, &props);
+    c->sets_subgroup_size = control.subgroupSizeControl && control.computeFullSubgroups &&
+                            (sizes.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT) &&
+                            c->limits.subgroup_size >= sizes.minSubgroupSize &&
+                            c->limits.subgroup_size <= sizes.maxSubgroupSize;
+}
+#endif
+
 static void read_features(struct firn_vk_caps *c, const struct extensions *e)
 {
     VkPhysicalDeviceShaderFloat16Int8Features small = {
@@ -161,6 +182,7 @@ static void read_features(struct firn_vk_caps *c, const struct extensions *e)
     if (has(e, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME) && (c->limits.caps & FIRN_CAP_F16) &&
         (c->limits.caps & FIRN_CAP_STORAGE16) && firn_vk_coopmat_find(c)) {
         c->limits.caps |= FIRN_CAP_COOPMAT;
+        read_subgroup_control(c);
         enable(c, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME);
     }
 #endif
@@ -266,8 +288,12 @@ firn_status firn_vk_caps_create_device(const struct firn_vk_caps *c, uint32_t en
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR,
         .pNext = &model, .cooperativeMatrix = VK_TRUE
     };
+    VkPhysicalDeviceSubgroupSizeControlFeatures control = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES,
+        .pNext = &matrix, .subgroupSizeControl = VK_TRUE, .computeFullSubgroups = VK_TRUE
+    };
     if (coopmat)
-        chain = &matrix;
+        chain = c->sets_subgroup_size ? (const void *) &control : &matrix;
 #endif
     const char *extensions[FIRN_VK_MAX_EXTENSIONS];
     uint32_t n_extensions = 0;

@@ -7,15 +7,16 @@
 
 #ifdef VK_KHR_cooperative_matrix
 
+/* f16 x f16 -> f32 of a subgroup, in sizes that tiles of 64 x 64 x 32 are made of. */
 static bool fits(const VkCooperativeMatrixPropertiesKHR *p)
 {
-    return p->MSize == 16 && p->NSize == 16 && p->KSize == 16 &&
-           p->AType == VK_COMPONENT_TYPE_FLOAT16_KHR && p->BType == VK_COMPONENT_TYPE_FLOAT16_KHR &&
-           p->CType == VK_COMPONENT_TYPE_FLOAT32_KHR &&
+    return (p->MSize == 8 || p->MSize == 16) && (p->NSize == 8 || p->NSize == 16) &&
+           (p->KSize == 8 || p->KSize == 16 || p->KSize == 32) && p->AType == VK_COMPONENT_TYPE_FLOAT16_KHR &&
+           p->BType == VK_COMPONENT_TYPE_FLOAT16_KHR && p->CType == VK_COMPONENT_TYPE_FLOAT32_KHR &&
            p->ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR && p->scope == VK_SCOPE_SUBGROUP_KHR;
 }
 
-bool firn_vk_coopmat_find(const struct firn_vk_caps *c)
+bool firn_vk_coopmat_find(struct firn_vk_caps *c)
 {
     VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR
@@ -39,15 +40,22 @@ bool firn_vk_coopmat_find(const struct firn_vk_caps *c)
         list[i].sType = VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR;
     bool found = false;
     if (vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR(c->physical, &n, list) >= 0)
-        for (uint32_t i = 0; i < n && !found; i++)
-            found = fits(&list[i]);
+        for (uint32_t i = 0; i < n; i++) { /* the largest: fewest instructions */
+            struct firn_limits *l = &c->limits;
+            if (!fits(&list[i]) || list[i].MSize * list[i].NSize * list[i].KSize <= l->coop_m * l->coop_n * l->coop_k)
+                continue;
+            l->coop_m = list[i].MSize;
+            l->coop_n = list[i].NSize;
+            l->coop_k = list[i].KSize;
+            found = true;
+        }
     free(list);
     return found;
 }
 
 #else
 
-bool firn_vk_coopmat_find(const struct firn_vk_caps *c)
+bool firn_vk_coopmat_find(struct firn_vk_caps *c)
 {
     (void) c;
     return false;

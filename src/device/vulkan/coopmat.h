@@ -5,7 +5,7 @@
 
 #include "device/vulkan/caps.h"
 
-/* True when the device multiplies f16 matrices of 16 x 16 x 16 into f32 at subgroup scope. */
-bool firn_vk_coopmat_find(const struct firn_vk_caps *caps);
+/* True when the device multiplies f16 matrices into f32 at subgroup scope; limits then have the shape. */
+bool firn_vk_coopmat_find(struct firn_vk_caps *caps);
 
 #endif

@@ -11,6 +11,7 @@ struct module {
     struct module *next;
     const char *shader, *defines; /* of the kernel record, which outlives the device */
     VkShaderModule handle;
+    bool needs_size; /* of subgroups */
 };
 
 struct entry {
@@ -165,7 +166,8 @@ static firn_status module_get(struct firn_vk *d, const struct firn_kernel *kerne
                               : firn_fail(err, FIRN_ERR_MEMORY, .what = "no memory for a module");
     if (s == FIRN_OK) {
         spirv.is_cached ? d->stats.shaders_cached++ : d->stats.shaders_compiled++;
-        *m = (struct module){ p->modules, kernel->shader, kernel->defines, VK_NULL_HANDLE };
+        *m = (struct module){ p->modules, kernel->shader, kernel->defines, VK_NULL_HANDLE,
+                              (kernel->needs & FIRN_CAP_COOPMAT) != 0 };
         const VkShaderModuleCreateInfo info = {
             .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
             .codeSize = spirv.size,
@@ -191,9 +193,16 @@ static firn_status create(struct firn_vk *d, const struct entry *e, const struct
         map[i] = (VkSpecializationMapEntry){ (uint32_t) i, (uint32_t) i * 4, 4 };
     const VkSpecializationInfo spec = { (uint32_t) e->n_spec, map, (size_t) e->n_spec * 4,
                                         e->spec };
+    const VkPipelineShaderStageRequiredSubgroupSizeCreateInfo size = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
+        .requiredSubgroupSize = d->base.limits.subgroup_size,
+    };
+    const bool sets_size = e->module->needs_size && d->caps.sets_subgroup_size;
     const VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
         .stage = { .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                   .pNext = sets_size ? &size : NULL,
+                   .flags = sets_size ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
                    .stage = VK_SHADER_STAGE_COMPUTE_BIT,
                    .module = e->module->handle,
                    .pName = "main",

@@ -75,6 +75,7 @@ VkCommandBuffer firn_vk_program_commands(const struct firn_program *p);
 /* probe.c: *works false when the device's subgroup arithmetic gives a wrong sum. `known` only looks at the cache. */
 bool firn_vk_probe_known(const struct firn_vk_cache *cache, const struct firn_vk_caps *caps,
                          const struct firn_limits *limits, bool *works);
+firn_status firn_vk_probe_coopmat(struct firn_vk *d, bool *works, struct firn_error *err);
 firn_status firn_vk_probe_subgroup(struct firn_vk *d, bool *works, struct firn_error *err);
 
 #endif

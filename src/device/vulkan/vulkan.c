@@ -95,6 +95,10 @@ static firn_status open(struct firn_vk *d, int index, const char *name,
         s = firn_vk_probe_subgroup(d, &works, err);
     if (!works)
         d->base.limits.caps &= ~FIRN_VK_SUBGROUP_CAPS;
+    if (s == FIRN_OK && (d->base.limits.caps & FIRN_CAP_COOPMAT))
+        s = firn_vk_probe_coopmat(d, &works, err);
+    if (!works)
+        d->base.limits.caps &= ~(uint32_t) FIRN_CAP_COOPMAT;
     firn_vk_caps_classify(&d->base.limits);
     return s;
 }

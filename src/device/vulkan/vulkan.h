@@ -20,6 +20,6 @@ struct firn_vulkan_stats {
 void firn_vulkan_stats(const struct firn_device *d, struct firn_vulkan_stats *stats);
 
 /* The start-up test of subgroup arithmetic. No operation names it; the build compiles its shader too. */
-extern const struct firn_kernel firn_vulkan_probe_kernel;
+extern const struct firn_kernel firn_vulkan_probe_kernel, firn_vulkan_coopmat_kernel;
 
 #endif
