@@ -275,6 +275,22 @@ firn_status firn_recipe_tree_load(json_t **tree, const char *path, char *const *
     return status;
 }
 
+/* A hard prompt may be given with its method: it says how data becomes text. */
+static firn_status take_template(struct firn_recipe *r, struct firn_error *err)
+{
+    const char *type = json_string_value(json_object_get(r->method, "type"));
+    const char *template = json_string_value(json_object_get(r->method, "template"));
+    if (strcmp(type, "hard") != 0 || template == NULL)
+        return FIRN_OK;
+    if (r->data.template != NULL && strcmp(r->data.template, template) != 0)
+        return firn_fail(err, FIRN_ERR_USAGE, .file = r->path, .key = "method.template",
+                         .what = "cannot be given together with another data.template");
+    free(r->data.template);
+    r->data.template = firn_strdup(template);
+    json_object_del(r->method, "template");
+    return r->data.template != NULL ? FIRN_OK : firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a recipe");
+}
+
 firn_status firn_recipe_from_tree(struct firn_recipe *r, const json_t *tree, const char *path, struct firn_error *err)
 {
     memset(r, 0, sizeof *r);
@@ -288,12 +304,10 @@ firn_status firn_recipe_from_tree(struct firn_recipe *r, const json_t *tree, con
         status = firn_options_reset(firn_recipe_train_keys, &r->train, err);
     if (status == FIRN_OK)
         status = read_sections(r, tree, err);
-    if (status == FIRN_OK && r->tasks != NULL && json_is_object(r->method)) {
-        json_t *method = json_deep_copy(r->method);
-        json_object_set(method, "tasks", r->tasks);
-        json_decref(r->method);
-        r->method = method;
-    }
+    if (status == FIRN_OK && r->tasks != NULL)
+        json_object_set(r->method, "tasks", r->tasks);
+    if (status == FIRN_OK)
+        status = take_template(r, err);
     if (status == FIRN_OK)
         status = firn_quantisation_read(r->quantization, path, "quantization", &r->quantised, err);
     if (status)

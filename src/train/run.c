@@ -129,6 +129,10 @@ firn_status firn_run_open(struct firn_run *r, bool *is_finished, struct firn_err
     firn_task_session_params(&r->task, recipe, &session);
     session.log = r->params->log;
     status = firn_session_open(&r->session, &session, err);
+    if (status == FIRN_OK && r->session.adapter.params.count == 0)
+        status = firn_fail(err, FIRN_ERR_USAGE, .file = recipe->path, .key = "method.type",
+                           .expected = "a method that trains something (`firn eval RECIPE` measures this one)",
+                           .got = r->session.adapter.method->name);
     if (status == FIRN_OK && (int64_t) r->task.max_length > firn_text_limit(&r->session.model, &r->session.adapter))
         r->task.max_length = (uint32_t) firn_text_limit(&r->session.model, &r->session.adapter);
     for (uint32_t i = 0; i < r->train.count && status == FIRN_OK; i++)

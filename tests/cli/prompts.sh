@@ -107,5 +107,30 @@ rm -rf whole && run train recipe.yaml && cp -r whole/adapter saved
 refused 'start_from: expected a checkpoint' 'type: p_tuning, num_virtual_tokens: 3' start_from=saved
 refused 'nowhere.*cannot open' 'type: prompt_tuning, num_virtual_tokens: 3' start_from=nowhere
 
+# hard prompts train nothing, and are measured like the others: words in front, or a template
+hard() { # METHOD
+    cat <<END
+model: llama
+task: causal_lm
+output: nowhere
+data: {train: train.jsonl, completion: label, $2}
+method: {type: hard$1}
+train: {max_length: 32}
+END
+}
+lossy() { # NAME RECIPE
+    "$firn" eval "$2" --data train.jsonl --json >metrics 2>err || { wrong "hard $1"; cat err; }
+    sed -n 's/.*"loss": *\([0-9.]*\).*/\1/p' metrics
+}
+hard '' 'prompt: text' >plain.yaml
+hard ', text: "which class is it"' 'prompt: text' >words.yaml
+hard ', template: "which class is it {text} {label}"' 'text: text' >template.yaml
+hard '' 'template: "which class is it {text} {label}"' >data.yaml
+plain=$(lossy plain plain.yaml) words=$(lossy words words.yaml) template=$(lossy template template.yaml)
+[ -n "$plain" ] && [ -n "$words" ] && [ "$plain" != "$words" ] || wrong "hard words change nothing: $plain, $words"
+[ -n "$template" ] && [ "$template" = "$(lossy data data.yaml)" ] || wrong "a template of the method is not that of data"
+"$firn" train words.yaml >out 2>&1 && wrong "a hard prompt was trained"
+[ "$(wc -l <out)" = 1 ] && grep -q 'method.type.*firn eval' out || { wrong "hard is not refused well"; cat out; }
+
 [ $failed = 0 ] || { echo "$failed failed"; exit 1; }
 echo "all as expected"
