@@ -29,6 +29,7 @@ void firn_push_layer(struct firn_build *b, const char *name, int64_t layer)
 {
     firn_push_scope(b, FIRN_STR("%s.%lld", name, (long long) layer));
     b->layer = layer;
+    b->n_layers++;
     b->layer_depth = b->scope.depth;
     firn_graph_begin_layer(b->g);
 }
@@ -269,13 +270,13 @@ static firn_val linear(struct firn_build *b, struct firn_site *s, firn_val x, bo
     s->is_quantised = b->model->quantised != FIRN_NONE && b->layer >= 0 && !s->is_output;
     s->weight = tensor_of(b, s, "weight",
                           s->is_conv1d ? firn_dims(s->n_in, s->n_out) : firn_dims(s->n_out, s->n_in), from);
+    s->is_conv1d &= !firn_is_value(s->weight) || !firn_dtype_is_quantised(firn_val_dtype(b->g, s->weight));
     if (has_bias)
         s->bias = tensor_of(b, s, "bias", firn_dims(s->n_out), NULL);
     const bool wrapped = is_target(b, s);
     if (wrapped && method->linear_input != NULL)
         x = method->linear_input(b->adapter->settings, b, s, x);
-    const bool is_transposed = !s->is_conv1d || firn_dtype_is_quantised(firn_val_dtype(b->g, s->weight));
-    const firn_val y = firn_matmul(b->g, x, s->weight, firn_matmul_params(.trans_b = is_transposed, .bias = s->bias));
+    const firn_val y = firn_matmul(b->g, x, s->weight, firn_matmul_params(.trans_b = !s->is_conv1d, .bias = s->bias));
     return wrapped && method->linear != NULL ? method->linear(b->adapter->settings, b, s, x, y) : y;
 }
 

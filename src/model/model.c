@@ -329,7 +329,7 @@ static firn_status make_codes(struct firn_model *m, const struct firn_value *lea
     *data = firn_weights_copy(&m->weights, leaf->name);
     if (*data != NULL)
         return FIRN_OK;
-    firn_status status = firn_quantise_leaf(leaf, t, &codes, err);
+    firn_status status = firn_quantise_leaf(m, leaf, t, &codes, err);
     if (status == FIRN_OK && firn_weights_keep(&m->weights, leaf->name, codes) != FIRN_OK)
         status = firn_fail(err, FIRN_ERR_MEMORY, .key = leaf->name, .what = "out of memory for it");
     if (status)
@@ -340,12 +340,12 @@ static firn_status make_codes(struct firn_model *m, const struct firn_value *lea
 }
 
 /* Codes for the device: made, written, freed, one matrix at a time. */
-static firn_status stream_codes(struct firn_store *store, const struct firn_value *leaf, const struct firn_tensor *t,
+static firn_status stream_codes(const struct firn_model *m, struct firn_store *store, const struct firn_value *leaf, const struct firn_tensor *t,
                                 struct firn_error *err)
 {
     const size_t size = firn_tensor_bytes(leaf->dtype, &leaf->shape);
     void *codes = NULL;
-    firn_status status = firn_quantise_leaf(leaf, t, &codes, err);
+    firn_status status = firn_quantise_leaf(m, leaf, t, &codes, err);
     if (status == FIRN_OK)
         status = firn_store_add(store, FIRN_LEAF_WEIGHT, leaf->name, size, NULL, err);
     if (status == FIRN_OK)
@@ -400,7 +400,7 @@ static firn_status load_leaf(struct firn_model *m, const struct firn_value *v, s
                          : converts          ? firn_weights_fill(&m->weights, t, err)
                                              : firn_model_leaf(m, v, &data, err);
     if (status == FIRN_OK)
-        status = converts && encodes ? stream_codes(store, v, t, err)
+        status = converts && encodes ? stream_codes(m, store, v, t, err)
                  : converts          ? stream(store, v, t, err)
                                      : firn_store_add(store, FIRN_LEAF_WEIGHT, v->name, size, data, err);
     if (decodes && encodes)

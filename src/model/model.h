@@ -52,7 +52,7 @@ enum firn_sublayer_kind { FIRN_SUBLAYER_ATTENTION, FIRN_SUBLAYER_FEED_FORWARD, F
 struct firn_sublayer {
     enum firn_sublayer_kind kind;
     const char *path;   /* scope: "bert.encoder.layer.0.attention.output", "model.layers.0" */
-    int64_t layer;
+    int64_t layer;      /* counted through all stacks: a decoder's follow the encoder's */
     firn_val x, f;      /* residual input, and the sub-layer's output after its dropout */
     const char *norm;   /* name of the norm that follows; NULL: none */
     bool is_module;     /* `path` is a module of the sub-layer's own (BERT, T5), not the whole layer (GPT-2, Llama) */
@@ -239,9 +239,14 @@ void firn_model_close(struct firn_model *m);
 firn_status firn_quantisation_read(const json_t *value, const char *file, const char *key, enum firn_dtype *out,
                                    struct firn_error *err);
 const char *firn_quantisation_word(enum firn_dtype dtype);
-/* malloc'd bytes of a quantised leaf, one matrix at a time. */
-firn_status firn_quantise_leaf(const struct firn_value *leaf, const struct firn_tensor *from, void **data,
+/* malloc'd bytes of a quantised leaf, one matrix at a time; its name tells whether files hold it transposed. */
+firn_status firn_quantise_leaf(const struct firn_model *m, const struct firn_value *leaf, const struct firn_tensor *from, void **data,
                                struct firn_error *err);
+
+/* Whether the linear layer `path` is one that the model quantises, when it is frozen: inside the layers. */
+bool firn_model_quantises(const struct firn_model *m, const char *path);
+/* w [shape], as [n_out, n_in]: what is left of it. */
+firn_status firn_quantise_values(enum firn_dtype dtype, const struct firn_shape *shape, float *w, struct firn_error *err);
 
 struct firn_build_params {
     int64_t batch, length;         /* B rows of T tokens */
@@ -294,6 +299,7 @@ struct firn_build {
     const char *output, *output_tied, *output_bias; /* the language model's output layer: as firn_output_layer had them */
     uint32_t n_dropouts;
     int64_t layer;                 /* of the block being built; -1 outside */
+    int64_t n_layers;              /* begun so far, of all stacks */
     int layer_depth;               /* depth of the scope that is the layer itself */
     int64_t n_virtual, n_prefix;   /* set by methods: tokens and keys in front of the text */
     firn_val *slots;               /* a method's values by layer, made at the first; freed when the graph is built */

@@ -2,6 +2,7 @@
 /* Which quantisation a recipe or a case asks for, and the bytes of quantised leaves. */
 #include "model/model.h"
 
+#include "base/str.h"
 #include "tensor/quant.h"
 
 #include <stdlib.h>
@@ -97,18 +98,48 @@ const char *firn_quantisation_word(enum firn_dtype dtype)
     return kinds[0].word;
 }
 
-/* A matrix that files hold as [in, out] is quantised as [out, in], as the leaf is. */
-firn_status firn_quantise_leaf(const struct firn_value *leaf, const struct firn_tensor *from, void **data,
-                               struct firn_error *err)
+static firn_status encode(const struct firn_value *leaf, const struct firn_tensor *from, bool is_transposed, void **data,
+                          struct firn_error *err)
 {
-    const size_t size = firn_tensor_bytes(leaf->dtype, &leaf->shape);
-    struct firn_tensor t = { leaf->dtype, leaf->shape, malloc(size + 8) };
-    firn_status status = t.data != NULL ? firn_quant_encode(&t, from, !firn_shape_eq(&leaf->shape, &from->shape), err)
+    struct firn_tensor t = { leaf->dtype, leaf->shape, malloc(firn_tensor_bytes(leaf->dtype, &leaf->shape) + 8) };
+    firn_status status = t.data != NULL ? firn_quant_encode(&t, from, is_transposed, err)
                                         : firn_fail(err, FIRN_ERR_MEMORY, .key = leaf->name, .what = "out of memory for it");
     if (status) {
         free(t.data);
         t.data = NULL;
     }
     *data = t.data;
+    return status;
+}
+
+/* A matrix that files hold as [in, out] is quantised as [out, in], as the leaf is; a square one too. */
+firn_status firn_quantise_leaf(const struct firn_model *m, const struct firn_value *leaf, const struct firn_tensor *from,
+                               void **data, struct firn_error *err)
+{
+    char module[512];
+    const char *dot = strrchr(leaf->name, '.');
+    firn_format(module, sizeof module, "%.*s", dot != NULL ? (int) (dot - leaf->name) : 0, leaf->name);
+    return encode(leaf, from, firn_arch_is_conv1d(m->arch, module), data, err);
+}
+
+bool firn_model_quantises(const struct firn_model *m, const char *path)
+{
+    for (const char *part = path; m->quantised != FIRN_NONE && part != NULL; part = strchr(part, '.') ? strchr(part, '.') + 1 : NULL) {
+        const size_t n = strcspn(part, "."), digits = strspn(part, "0123456789");
+        if (n > 0 && digits == n && part[n] == '.')
+            return true;
+    }
+    return false;
+}
+
+firn_status firn_quantise_values(enum firn_dtype dtype, const struct firn_shape *shape, float *w, struct firn_error *err)
+{
+    const struct firn_value leaf = { .dtype = dtype, .shape = *shape, .name = (char *) "a matrix" };
+    const struct firn_tensor from = { FIRN_F32, *shape, w };
+    struct firn_tensor t = { dtype, *shape, NULL };
+    const firn_status status = encode(&leaf, &from, false, &t.data, err);
+    if (status == FIRN_OK)
+        firn_tensor_read_f32(&t, 0, firn_shape_count(shape), w);
+    free(t.data);
     return status;
 }

@@ -31,7 +31,7 @@ firn_val firn_join_plain(struct firn_build *b, const struct firn_sublayer *s)
 firn_val firn_join(struct firn_build *b, enum firn_sublayer_kind kind, firn_val x, firn_val f, const char *norm)
 {
     const struct firn_method *method = firn_hooks(b);
-    const struct firn_sublayer s = { .kind = kind, .path = b->scope.path, .layer = b->layer, .x = x, .f = f,
+    const struct firn_sublayer s = { .kind = kind, .path = b->scope.path, .layer = b->n_layers - 1, .x = x, .f = f,
                                      .norm = norm, .is_module = b->scope.depth > b->layer_depth };
     const firn_val y = method != NULL && method->sublayer != NULL ? method->sublayer(b->adapter->settings, b, &s)
                                                                   : firn_join_plain(b, &s);

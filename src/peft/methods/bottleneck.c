@@ -197,7 +197,7 @@ static firn_status check_factor(const struct bottleneck *a, const struct firn_mo
         good &= is_factor(value);
     if (!good)
         return bad(file, "reduction_factor", "a number above 0, or a mapping from layers to such numbers", f, err);
-    for (int64_t i = 0; json_is_object(f) && i < m->config.n_layers; i++)
+    for (int64_t i = 0; json_is_object(f) && i < m->config.n_layers + m->config.n_decoder_layers; i++)
         if (json_object_get(f, FIRN_STR("%lld", (long long) i)) == NULL && json_object_get(f, "default") == NULL)
             return bad(file, "reduction_factor", FIRN_STR("layer %lld or `default` in it", (long long) i), f, err);
     return FIRN_OK;

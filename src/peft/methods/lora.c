@@ -262,10 +262,13 @@ static firn_status init_magnitude(const struct lora *l, const struct firn_model 
         return firn_fail(err, FIRN_ERR_MEMORY, .key = path, .what = "out of memory for it");
     const bool is_table = firn_wrap_find(params, path, "lora_embedding_A") != NULL;
     const struct firn_shape shape = firn_wrap_matrix_shape(m, path, t);
+    /* of what the graph computes with */
+    const firn_status quantised =
+        !is_table && firn_model_quantises(m, path) ? firn_quantise_values(m->quantised, &shape, w, err) : FIRN_OK;
     add_update(l, params, flat, path, "weight", &shape, w);
     firn_dora_norms(w, shape.dim[0], shape.dim[1], is_table, flat + p->offset);
     free(w);
-    return FIRN_OK;
+    return quantised;
 }
 
 static firn_status init_factors(const struct lora *l, const struct firn_model *m, const struct firn_param_set *params,
