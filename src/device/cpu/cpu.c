@@ -168,6 +168,21 @@ static void read_name(char *name, size_t size)
     fclose(f);
 }
 
+/* What may be taken without swapping: the page cache can go. 0: unknown. */
+static uint64_t available(void)
+{
+    unsigned long long kib = 0;
+    char line[128];
+    FILE *f = fopen("/proc/meminfo", "r");
+    while (f != NULL && kib == 0 && fgets(line, sizeof line, f) != NULL)
+        if (sscanf(line, "MemAvailable: %llu", &kib) != 1)
+            kib = 0;
+    if (f != NULL)
+        fclose(f);
+    const long page = sysconf(_SC_PAGESIZE), pages = sysconf(_SC_AVPHYS_PAGES);
+    return kib > 0 ? kib * 1024 : page > 0 && pages > 0 ? (uint64_t) page * (uint64_t) pages : 0;
+}
+
 firn_status firn_cpu_open(struct firn_device **out, bool exact, int n_threads,
                           struct firn_error *err)
 {
@@ -185,7 +200,6 @@ firn_status firn_cpu_open(struct firn_device **out, bool exact, int n_threads,
     d->is_exact = exact;
     snprintf(d->id, sizeof d->id, exact ? "cpu:exact" : "cpu");
     read_name(d->name, sizeof d->name);
-    const long page = sysconf(_SC_PAGESIZE), pages = sysconf(_SC_AVPHYS_PAGES);
     d->limits = (struct firn_limits){
         .device_class = FIRN_CLASS_HOST,
         .subgroup_size = 1,
@@ -194,7 +208,7 @@ firn_status firn_cpu_open(struct firn_device **out, bool exact, int n_threads,
         .max_binding_bytes = SIZE_MAX,
         .max_alloc_bytes = SIZE_MAX,
         .bind_align = 64,
-        .memory_bytes = page > 0 && pages > 0 ? (uint64_t) page * (uint64_t) pages : 0,
+        .memory_bytes = available(),
         .n_threads = firn_pool_threads(cpu->pool),
     };
     snprintf(d->driver, sizeof d->driver, exact ? "reference, float64 sums" : "%d threads",
