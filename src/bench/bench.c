@@ -22,6 +22,7 @@ const struct firn_bench_subject firn_bench_subjects[] = {
     { "norm", "layer norm and RMS norm of m rows of n, and their backward passes", firn_bench_norm },
     { "adamw", "gradient norm and one step over n elements", firn_bench_adamw },
     { "train", "training steps of the model in --model with the method in --method", firn_bench_train },
+    { "generate", "a prompt of --length tokens of the model in --model, and each of --n tokens behind it", firn_bench_generate },
     { NULL }
 };
 

@@ -87,6 +87,7 @@ firn_status firn_bench_peaks(struct firn_bench *b, struct firn_error *err);
 /* A row for the whole plan, and with settings->steps (or `each`) one for each kernel of it. */
 firn_status firn_bench_plan(struct firn_bench *b, const char *name, struct firn_plan *plan, bool each,
                             struct firn_error *err);
+firn_status firn_bench_generate(struct firn_bench *b, struct firn_error *err);
 firn_status firn_bench_train(struct firn_bench *b, struct firn_error *err);
 firn_status firn_bench_gemm(struct firn_bench *b, struct firn_error *err);
 firn_status firn_bench_lowrank(struct firn_bench *b, struct firn_error *err);

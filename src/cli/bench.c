@@ -22,7 +22,7 @@ struct flags {
 static const struct firn_option flags[] = {
     FIRN_FLAG_DEVICE(device),
     SIZE("m", m, "rows"),
-    SIZE("n", n, "columns; words of the vocabulary; elements"),
+    SIZE("n", n, "columns; words of the vocabulary; elements; new tokens"),
     SIZE("k", k, "inner size; width"),
     SIZE("r", r, "rank"),
     { "trans", .type = FIRN_OPTION_WORD, .offset = AT(trans), .fallback = "all", .words = firn_bench_trans,
@@ -31,8 +31,8 @@ static const struct firn_option flags[] = {
       .help = "of weights: f32, f16 or bf16" },
     { "bias", .type = FIRN_OPTION_BOOL, .offset = AT(has_bias), .help = "gemm: with a bias" },
     { "residual", .type = FIRN_OPTION_BOOL, .offset = AT(has_residual), .help = "gemm: with a residual" },
-    SIZE("batch", batch, "attention, train: sequences"),
-    SIZE("length", length, "attention, train: tokens of each"),
+    SIZE("batch", batch, "attention, train, generate: sequences"),
+    SIZE("length", length, "attention, train, generate: tokens of each"),
     SIZE("heads", heads, "attention: heads of the queries"),
     SIZE("kv-heads", kv_heads, "attention: heads of keys and values"),
     SIZE("head-size", head_size, "attention: channels of a head"),
@@ -40,7 +40,7 @@ static const struct firn_option flags[] = {
     { "causal", .type = FIRN_OPTION_BOOL, .offset = AT(is_causal), .help = "attention: causal" },
     { "no-backward", .type = FIRN_OPTION_BOOL, .offset = AT(no_backward), .help = "forward passes only" },
     { "model", .type = FIRN_OPTION_TEXT, .offset = AT(model), .unit = "PATH",
-      .help = "train: a config.json or a directory that holds one; weights are random" },
+      .help = "train, generate: a config.json or a directory that holds one; weights are random" },
     { "method", .type = FIRN_OPTION_TEXT, .offset = AT(method), .fallback = "{type: lora, r: 8, lora_alpha: 16}", .unit = "YAML",
       .help = "train: as in a recipe" },
     { "task", .type = FIRN_OPTION_WORD, .offset = AT(task), .fallback = "causal_lm", .words = firn_task_words,
@@ -213,6 +213,7 @@ const struct firn_command firn_command_bench = {
             "  norm       layer norm and RMS norm of m rows of n, forward and backward\n"
             "  adamw      gradient norm and one step over n elements\n"
             "  train      training steps of a config.json with random weights: no other file is needed\n"
+            "  generate   a prompt of --length tokens, then --n tokens one by one, of a config.json\n"
             "Times are medians; +-% is the middle half of the runs. `core ms` is processor time of all threads: on the\n"
             "cpu device and on drivers that run on the processor it can be compared on a machine that others use too.\n"
             "peak% is the share of what the device's own probes reach: multiply-adds in registers, or the matrix product\n"

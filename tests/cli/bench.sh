@@ -30,6 +30,7 @@ cp "$config" "$folder/config.json"
 bench train --model "$folder" --length 9 --batch 2 --steps
 bench train --model "$folder" --length 9 --dtype bf16 --method '{type: full}'
 echo "$out" | grep -q '"tokens": 9' || fail "tokens"
+bench generate --model "$folder" --length 9 --batch 2 --n 3
 "$firn" bench nothing >/dev/null 2>&1 && fail "an unknown subject passes"
 "$firn" bench train >/dev/null 2>&1 && fail "train without a model passes"
 exit $failed
