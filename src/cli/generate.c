@@ -15,7 +15,7 @@
 
 struct flags {
     char *device, *prompt, *file, *system, *tokenizer;
-    json_t *adapter, *stop;
+    json_t *adapter, *stop, *quantization;
     int64_t batch_size, max_new_tokens, top_k, seed;
     double temperature, top_p, repetition_penalty;
     bool ignore_end, json, chat, templated;
@@ -27,6 +27,8 @@ static const struct firn_option flags[] = {
     { "adapter", .type = FIRN_OPTION_TEXTS, .offset = AT(adapter), .unit = "DIR", .help = "an adapter of the model" },
     { "tokenizer", .type = FIRN_OPTION_TEXT, .offset = AT(tokenizer), .unit = "DIR",
       .help = "where tokenizer.json is, if it is not beside the model (GGUF files)" },
+    { "quantization", .type = FIRN_OPTION_TREE, .offset = AT(quantization), .unit = "WORD",
+      .help = "of the frozen base: nf4, nf4_double, int8 or none; unset: as the adapter's firn.json says" },
     { "prompt", .type = FIRN_OPTION_TEXT, .offset = AT(prompt), .help = "the text to continue; else --file, else lines of stdin" },
     { "file", .type = FIRN_OPTION_TEXT, .offset = AT(file), .unit = "FILE", .help = "a file that is one prompt" },
     { "chat", .type = FIRN_OPTION_BOOL, .offset = AT(chat),
@@ -163,8 +165,11 @@ static firn_status open_work(struct work *w, const char *model, struct firn_erro
     if (status == FIRN_OK && trained != NULL && firn_path_exists(trained))
         status = firn_task_open_adapter(&w->task, texts, adapter, err);
     free(trained);
+    enum firn_dtype quantised = w->task.quantised;
+    if (status == FIRN_OK && f->quantization != NULL)
+        status = firn_quantisation_read(f->quantization, "generate", "--quantization", &quantised, err);
     const struct firn_session_params p = { .model = model, .device = f->device, .task = task,
-                                           .quantised = w->task.quantised, .adapter = adapter, .log = firn_stderr_log };
+                                           .quantised = quantised, .adapter = adapter, .log = firn_stderr_log };
     if (status == FIRN_OK)
         status = firn_session_open(&w->session, &p, err);
     const struct firn_method *method = w->session.adapter.method;

@@ -17,7 +17,7 @@
 static const char *const cases[] = {
     "llama-lora", "gpt2-lora", "gpt2-lora-leftpad", "gpt2-prefix", "gpt2-prompt", "gpt2-ptuning-lstm", "llama-prefix",
     "llama-prompt-text", "mistral-lora", "qwen2-lora", "qwen3-lora", "gemma2-lora", "t5-lora",
-    "t5v11-lora", "t5-prefix", "t5-prompt", "t5v11-prefix-proj" };
+    "t5v11-lora", "llama-qlora-nf4", "t5-prefix", "t5-prompt", "t5v11-prefix-proj" };
 enum { N_CASES = sizeof cases / sizeof cases[0], MOST = 64 };
 
 static const char *device(void)
@@ -76,7 +76,10 @@ static bool open_case(struct open_case *c, const char *name)
     json_t *json = NULL;
     ok(firn_json_load(golden_path("cases", name, "case.json"), &json, &c->err), &c->err);
     const char *model = strrchr(json_string_value(json_object_get(json, "model")), '/') + 1;
-    const struct firn_session_params p = { .model = golden_path("models", model, NULL), .device = device(),
+    enum firn_dtype quantised = FIRN_NONE;
+    ok(firn_quantisation_read(json_object_get(json, "base_quantization"), name, "base_quantization", &quantised, &c->err),
+       &c->err);
+    const struct firn_session_params p = { .quantised = quantised, .model = golden_path("models", model, NULL), .device = device(),
                                            .task = model[0] == 't' ? FIRN_TASK_SEQ2SEQ_LM : FIRN_TASK_CAUSAL_LM,
                                            .adapter = golden_path("cases", name, "adapter_final") };
     const firn_status status = firn_session_open(&c->s, &p, &c->err);
