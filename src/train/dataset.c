@@ -334,13 +334,15 @@ firn_status firn_dataset_inputs(const struct firn_dataset *d, const struct firn_
         status = firn_inputs_add_target(in, batch->target > 0 ? batch->target : 1, err);
     if (status)
         return status;
+    /* a table of one row (RoBERTa's) is for type 0, whatever the tokenizer says */
+    const bool has_types = m->config.token_types > 1;
     for (uint32_t b = 0; b < batch->count; b++) {
         const struct firn_example *e = &d->list[plan->order[batch->first + b]];
         const int64_t row = (int64_t) b * batch->length;
         for (uint32_t t = 0; t < batch->length; t++) {
             const bool inside = t < e->length;
             in->input_ids[row + t] = inside ? e->ids[t] : pad;
-            in->token_type_ids[row + t] = inside ? e->types[t] : 0;
+            in->token_type_ids[row + t] = inside && has_types ? e->types[t] : 0;
             in->attention_mask[row + t] = inside;
             if (e->labels != NULL && !has_pairs)
                 in->labels[row + t] = inside ? e->labels[t] : -100;

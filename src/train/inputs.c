@@ -159,6 +159,11 @@ firn_status firn_inputs_check(const struct firn_inputs *in, const struct firn_mo
             return firn_fail(err, FIRN_ERR_SHAPE, .key = "input_ids",
                              .expected = FIRN_STR("ids below the vocabulary of %lld", (long long) m->config.vocabulary),
                              .got = FIRN_STR("%d (tokenizer and model do not fit)", in->input_ids[i]));
+    for (int64_t i = 0; i < n && m->config.token_types > 0; i++)
+        if (in->token_type_ids[i] < 0 || in->token_type_ids[i] >= m->config.token_types)
+            return firn_fail(err, FIRN_ERR_SHAPE, .key = "token_type_ids",
+                             .expected = FIRN_STR("ids below type_vocab_size %lld", (long long) m->config.token_types),
+                             .got = FIRN_STR("%d (tokenizer and model do not fit)", in->token_type_ids[i]));
     for (int64_t i = 0; i < rows + in->batch && p->has_loss && p->problem == FIRN_SINGLE_LABEL; i++) {
         const int32_t label = i < rows ? in->labels[i] : in->first[i - rows];
         if (label >= classes)
