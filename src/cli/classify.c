@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `firn classify`: labels and probabilities for lines of text. */
+#include "cli/adapters.h"
 #include "cli/command.h"
 #include "train/evaluate.h"
 #include "train/task.h"
@@ -14,7 +15,8 @@
 #include <unistd.h>
 
 struct flags {
-    char *device, *adapter;
+    char *device;
+    json_t *adapter;
     int64_t batch_size;
     bool json;
 };
@@ -22,8 +24,8 @@ struct flags {
 #define AT(field) offsetof(struct flags, field)
 static const struct firn_option flags[] = {
     FIRN_FLAG_DEVICE(device),
-    { "adapter", .type = FIRN_OPTION_TEXT, .offset = AT(adapter), .unit = "DIR", .is_required = true,
-      .help = "an adapter that firn trained" },
+    { "adapter", .type = FIRN_OPTION_TEXTS, .offset = AT(adapter), .unit = "DIR", .is_required = true,
+      .help = "an adapter that firn trained; with several, each line begins with the last word of its DIR and a tab" },
     { "batch-size", .type = FIRN_OPTION_INT, .offset = AT(batch_size), .fallback = "32", .min = 1, .max = 65536,
       .unit = "N", .help = "lines that are computed together" },
     FIRN_FLAG_JSON(json),
@@ -72,20 +74,18 @@ static void print_json(const struct answers *a, const struct firn_table *t, size
     json_decref(o);
 }
 
-static void print_all(const struct answers *a, const struct firn_table *t, bool json)
+static void print_one(const struct answers *a, const struct firn_table *t, size_t i, bool json)
 {
-    for (size_t i = 0; i < t->count; i++) {
-        const float *p = a->probabilities + (int64_t) i * a->classes;
-        int64_t best = 0;
-        for (int64_t c = 1; c < a->classes; c++)
-            best = p[c] > p[best] ? c : best;
-        if (json)
-            print_json(a, t, i, p, best);
-        else if (a->task->problem == FIRN_REGRESSION)
-            printf("%.6g\n", (double) p[0]);
-        else
-            printf("%s\t%.4f\n", a->task->labels.names[best], (double) p[best]);
-    }
+    const float *p = a->probabilities + (int64_t) i * a->classes;
+    int64_t best = 0;
+    for (int64_t c = 1; c < a->classes; c++)
+        best = p[c] > p[best] ? c : best;
+    if (json)
+        print_json(a, t, i, p, best);
+    else if (a->task->problem == FIRN_REGRESSION)
+        printf("%.6g\n", (double) p[0]);
+    else
+        printf("%s\t%.4f\n", a->task->labels.names[best], (double) p[best]);
 }
 
 /* The column that a line fills: of a template its only one. malloc'd; NULL: the template has several. */
@@ -123,54 +123,96 @@ static firn_status add_line(struct firn_table *t, const struct firn_recipe_data 
     return status ? status : firn_table_add(t, row, number, err);
 }
 
-struct work {
-    const struct flags *f;
+/* An adapter, and the lines of a chunk that are its. */
+struct member {
+    const char *directory;
     struct firn_task_setup task;
-    struct firn_session session;
-    size_t most; /* lines that are answered together */
+    struct firn_table table;
+    struct firn_dataset data;
+    struct answers answers;
 };
 
-/* The next lines as a table with the adapter's text columns; *more: there may be others behind them. With a wrong line
+struct work {
+    const struct flags *f;
+    struct firn_session session;
+    struct firn_adapter_names names;
+    struct member *members;
+    size_t n_members;
+    struct place { size_t member, row; } *order; /* of a chunk's lines */
+    size_t n, most; /* lines that are answered together */
+};
+
+static void clear_chunk(struct work *w)
+{
+    for (size_t k = 0; k < w->n_members; k++) {
+        struct member *m = &w->members[k];
+        firn_dataset_free(&m->data);
+        firn_table_free(&m->table);
+        free(m->answers.probabilities);
+        m->answers.probabilities = NULL;
+    }
+    w->n = 0;
+}
+
+/* The next lines as tables with the adapters' text columns; *more: there may be others behind them. With a wrong line
  * those before it stay. */
-static firn_status read_lines(const struct work *w, FILE *from, const char *name, size_t *number, struct firn_table *t,
-                              bool *more, struct firn_error *err)
+static firn_status read_lines(struct work *w, FILE *from, const char *name, size_t *number, bool *more,
+                              struct firn_error *err)
 {
     char *line = NULL;
     size_t capacity = 0;
     ssize_t n = 0;
     firn_status status = FIRN_OK;
-    t->path = firn_strdup(name);
-    while (status == FIRN_OK && t->count < w->most && (n = getline(&line, &capacity, from)) >= 0) {
+    for (size_t k = 0; k < w->n_members; k++)
+        w->members[k].table.path = firn_strdup(name);
+    while (status == FIRN_OK && w->n < w->most && (n = getline(&line, &capacity, from)) >= 0) {
         while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r'))
             n--;
-        status = add_line(t, &w->task.columns, line, (size_t) n, ++*number, err);
+        const char *text = line;
+        size_t size = (size_t) n, k;
+        status = firn_adapter_names_take(&w->names, name, FIRN_STR("line %zu", ++*number), &text, &size, &k, err);
+        struct member *m = &w->members[k];
+        if (status == FIRN_OK)
+            status = add_line(&m->table, &m->task.columns, text, size, *number, err);
+        if (status == FIRN_OK)
+            w->order[w->n++] = (struct place){ k, m->table.count - 1 };
     }
     *more = n >= 0 && status == FIRN_OK;
     free(line);
     return status;
 }
 
-static firn_status answer(struct work *w, struct firn_table *table, struct firn_error *err)
+static firn_status answer_with(struct work *w, size_t k, struct firn_error *err)
 {
-    struct firn_dataset data = { 0 };
+    struct member *m = &w->members[k];
     struct firn_dataset_params p;
     struct firn_metrics metrics;
-    struct answers a = { .task = &w->task, .classes = firn_task_n_labels(&w->task) };
+    struct answers *a = &m->answers;
+    firn_session_use(&w->session, k);
     const int64_t limit = firn_text_limit(&w->session.model, &w->session.adapter);
-    firn_task_dataset_params(&w->task, &p);
+    *a = (struct answers){ .task = &m->task, .classes = firn_task_n_labels(&m->task) };
+    firn_task_dataset_params(&m->task, &p);
     p.has_labels = false;
     p.max_length = (int64_t) p.max_length > limit ? (uint32_t) limit : p.max_length;
-    firn_status status = firn_dataset_make(&data, table, &p, err);
+    firn_status status = firn_dataset_make(&m->data, &m->table, &p, err);
     if (status == FIRN_OK)
-        a.probabilities = calloc((size_t) (data.count * a.classes) + 1, sizeof *a.probabilities);
-    if (status == FIRN_OK && a.probabilities == NULL)
+        a->probabilities = calloc((size_t) (m->data.count * a->classes) + 1, sizeof *a->probabilities);
+    if (status == FIRN_OK && a->probabilities == NULL)
         status = firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for the answers");
-    if (status == FIRN_OK)
-        status = firn_evaluate(&w->session, &data, &p, (uint32_t) w->f->batch_size, 8, &metrics, keep, &a, err);
-    if (status == FIRN_OK)
-        print_all(&a, &data.table, w->f->json);
-    free(a.probabilities);
-    firn_dataset_free(&data);
+    return status ? status : firn_evaluate(&w->session, &m->data, &p, (uint32_t) w->f->batch_size, 8, &metrics, keep, a, err);
+}
+
+/* Each adapter's lines together; the answers in the order of the lines. */
+static firn_status answer(struct work *w, struct firn_error *err)
+{
+    firn_status status = FIRN_OK;
+    for (size_t k = 0; k < w->n_members && status == FIRN_OK; k++)
+        if (w->members[k].table.count > 0)
+            status = answer_with(w, k, err);
+    for (size_t i = 0; i < w->n && status == FIRN_OK; i++) {
+        const struct member *m = &w->members[w->order[i].member];
+        print_one(&m->answers, &m->data.table, w->order[i].row, w->f->json);
+    }
     return status;
 }
 
@@ -180,12 +222,15 @@ static firn_status classify_stream(struct work *w, FILE *from, const char *name,
     firn_status status = FIRN_OK;
     bool more = true;
     w->most = isatty(fileno(from)) ? 1 : (size_t) w->f->batch_size * 8;
+    free(w->order);
+    w->order = calloc(w->most + 1, sizeof *w->order);
+    if (w->order == NULL)
+        return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for lines");
     for (size_t number = 0; status == FIRN_OK && more;) {
-        struct firn_table table = { 0 };
-        const firn_status wrong = read_lines(w, from, name, &number, &table, &more, err);
-        if (table.count > 0)
-            status = answer(w, &table, wrong != FIRN_OK ? NULL : err);
-        firn_table_free(&table);
+        const firn_status wrong = read_lines(w, from, name, &number, &more, err);
+        if (w->n > 0)
+            status = answer(w, wrong != FIRN_OK ? NULL : err);
+        clear_chunk(w);
         if (status == FIRN_OK)
             status = wrong;
         more = more && fflush(stdout) == 0;
@@ -193,22 +238,35 @@ static firn_status classify_stream(struct work *w, FILE *from, const char *name,
     return status;
 }
 
+static firn_status open_member(struct work *w, const char *model, size_t k, struct firn_error *err)
+{
+    struct member *m = &w->members[k];
+    m->directory = json_string_value(json_array_get(w->f->adapter, k));
+    firn_status status = firn_task_open_adapter(&m->task, model, m->directory, err);
+    if (status == FIRN_OK && m->task.task != FIRN_TASK_SEQ_CLS)
+        status = firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = m->directory, .key = "task",
+                           .expected = "sequence_classification", .got = firn_task_words[m->task.task]);
+    const struct firn_session_params params = { .model = model, .device = w->f->device, .task = m->task.task,
+                                                .problem = m->task.problem, .n_labels = firn_task_n_labels(&m->task),
+                                                .adapter = m->directory, .quantised = m->task.quantised,
+                                                .log = firn_stderr_log };
+    if (status == FIRN_OK)
+        status = k == 0 ? firn_session_open(&w->session, &params, err) : firn_session_add(&w->session, &params, err);
+    return status ? status : firn_session_push(&w->session, "params", w->session.flat, err);
+}
+
 static firn_status classify(const struct flags *f, const char *model, char *const *files, int n_files,
                             struct firn_error *err)
 {
-    struct work w = { .f = f };
-    firn_status status = firn_task_open_adapter(&w.task, model, f->adapter, err);
-    if (status == FIRN_OK && w.task.task != FIRN_TASK_SEQ_CLS)
-        status = firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = f->adapter, .key = "task",
-                           .expected = "sequence_classification", .got = firn_task_words[w.task.task]);
-    const struct firn_session_params params = { .model = model, .device = f->device, .task = w.task.task,
-                                                .problem = w.task.problem, .n_labels = firn_task_n_labels(&w.task),
-                                                .adapter = f->adapter, .quantised = w.task.quantised,
-                                                .log = firn_stderr_log };
-    if (status == FIRN_OK)
-        status = firn_session_open(&w.session, &params, err);
-    if (status == FIRN_OK)
-        status = firn_session_push(&w.session, "params", w.session.flat, err);
+    struct work w = { .f = f, .n_members = json_array_size(f->adapter) };
+    firn_status status = firn_adapter_names_open(&w.names, f->adapter, "classify", err);
+    w.members = calloc(w.n_members + 1, sizeof *w.members);
+    if (w.members == NULL) {
+        firn_adapter_names_free(&w.names);
+        return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for adapters");
+    }
+    for (size_t k = 0; k < w.n_members && status == FIRN_OK; k++)
+        status = open_member(&w, model, k, err);
     if (status == FIRN_OK && n_files == 0)
         status = classify_stream(&w, stdin, "standard input", err);
     for (int i = 0; i < n_files && status == FIRN_OK; i++) {
@@ -219,8 +277,14 @@ static firn_status classify(const struct flags *f, const char *model, char *cons
         if (from != NULL)
             fclose(from);
     }
-    firn_session_close(&w.session);
-    firn_task_close(&w.task);
+    if (w.session.model.directory != NULL)
+        firn_session_close(&w.session);
+    clear_chunk(&w);
+    for (size_t k = 0; k < w.n_members; k++)
+        firn_task_close(&w.members[k].task);
+    firn_adapter_names_free(&w.names);
+    free(w.members);
+    free(w.order);
     return status;
 }
 
@@ -236,7 +300,8 @@ const struct firn_command firn_command_classify = {
     .max_words = 1000,
     .summary = "labels and probabilities for lines of text",
     .text = "Reads lines of text from files, else from stdin (two texts parted by a tab where the adapter was trained on pairs) and prints a label\n"
-            "and its probability for each; --json prints all of them.",
+            "and its probability for each; --json prints all of them. Several adapters share one base in memory: give --adapter for each,\n"
+            "and begin each line with the last word of an adapter's directory and a tab.",
     .flags = flags,
     .values_size = sizeof(struct flags),
     .run = run,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `firn generate`: text that continues prompts, as it comes for a single one, a line an answer for many. */
+#include "cli/adapters.h"
 #include "cli/command.h"
 #include "infer/generate.h"
 #include "train/task.h"
@@ -24,7 +25,8 @@ struct flags {
 #define AT(field) offsetof(struct flags, field)
 static const struct firn_option flags[] = {
     FIRN_FLAG_DEVICE(device),
-    { "adapter", .type = FIRN_OPTION_TEXTS, .offset = AT(adapter), .unit = "DIR", .help = "an adapter of the model" },
+    { "adapter", .type = FIRN_OPTION_TEXTS, .offset = AT(adapter), .unit = "DIR", 
+      .help = "an adapter of the model; with several, each prompt begins with the last word of its DIR and a tab" },
     { "tokenizer", .type = FIRN_OPTION_TEXT, .offset = AT(tokenizer), .unit = "DIR",
       .help = "where tokenizer.json is, if it is not beside the model (GGUF files)" },
     { "quantization", .type = FIRN_OPTION_TREE, .offset = AT(quantization), .unit = "WORD",
@@ -68,6 +70,7 @@ struct work {
     const struct flags *f;
     struct firn_tokenizer *tokenizer;
     struct firn_session session;
+    struct firn_adapter_names names;
     struct firn_generate_params params;
     struct firn_task_setup task; /* of the adapter's firn.json, for --chat and --templated */
     struct firn_chat chat;       /* the model's */
@@ -81,7 +84,7 @@ struct work {
 
 struct text {
     char *data;
-    size_t size, line;
+    size_t size, line, member;
     int32_t *ids;
     size_t n;
 };
@@ -152,15 +155,34 @@ static firn_status open_texts(struct work *w, const char *model, const char *ada
     return status;
 }
 
+static firn_status add_adapter(struct work *w, const char *model, const char *adapter, enum firn_task task,
+                               struct firn_error *err)
+{
+    struct firn_session_params p = w->session.params;
+    enum firn_task own = task;
+    p.adapter = adapter;
+    if (w->f->chat || w->f->templated)
+        return firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = "generate", .key = w->f->chat ? "--chat" : "--templated",
+                         .expected = "one adapter", .got = "several");
+    firn_status status = find_task(model, adapter, &own, err);
+    if (status == FIRN_OK)
+        status = firn_session_add(&w->session, &p, err);
+    const struct firn_method *method = w->session.adapter.method;
+    if (status == FIRN_OK && method != NULL && method->task_row != NULL)
+        status = firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = adapter, .key = "peft_type", .expected = "an adapter of one task",
+                           .got = "MULTITASK");
+    return status ? status : firn_session_push(&w->session, "params", w->session.flat, err);
+}
+
 static firn_status open_work(struct work *w, const char *model, struct firn_error *err)
 {
     const struct flags *f = w->f;
     const char *adapter = json_string_value(json_array_get(f->adapter, 0));
-    if (json_array_size(f->adapter) > 1)
-        return firn_fail(err, FIRN_ERR_UNSUPPORTED, .key = "--adapter", .expected = "one", .got = "several");
     enum firn_task task = FIRN_TASK_CAUSAL_LM;
     const char *texts = f->tokenizer != NULL ? f->tokenizer : model;
-    firn_status status = find_task(model, adapter, &task, err);
+    firn_status status = firn_adapter_names_open(&w->names, f->adapter, "generate", err);
+    if (status == FIRN_OK)
+        status = find_task(model, adapter, &task, err);
     char *trained = adapter != NULL ? firn_path_join(adapter, "firn.json") : NULL;
     if (status == FIRN_OK && trained != NULL && firn_path_exists(trained))
         status = firn_task_open_adapter(&w->task, texts, adapter, err);
@@ -178,6 +200,8 @@ static firn_status open_work(struct work *w, const char *model, struct firn_erro
                            .expected = "an adapter of one task (`firn eval` reads those of several)", .got = "MULTITASK");
     if (status == FIRN_OK)
         status = firn_session_push(&w->session, "params", w->session.flat, err);
+    for (size_t k = 1; k < w->names.n && status == FIRN_OK; k++)
+        status = add_adapter(w, model, json_string_value(json_array_get(f->adapter, k)), task, err);
     if (status == FIRN_OK)
         status = firn_tokenizer_open(&w->tokenizer, texts, err);
     if (status == FIRN_OK && !f->ignore_end)
@@ -259,14 +283,19 @@ static firn_status tokens_of(const struct work *w, const struct text *t, const c
 }
 
 /* A text without tokens starts from the token that starts texts. */
-static firn_status encode(const struct work *w, struct text *t, const char *name, struct firn_error *err)
+static firn_status encode(struct work *w, struct text *t, const char *name, struct firn_error *err)
 {
     struct firn_encoding e = { 0 };
+    const char *key = t->line > 0 ? FIRN_STR("line %zu", t->line) : "the prompt", *text = t->data;
+    firn_status status = firn_adapter_names_take(&w->names, name, key, &text, &t->size, &t->member, err);
+    if (status)
+        return status;
+    memmove(t->data, text, t->size); /* what is left of the line */
+    firn_session_use(&w->session, t->member);
     const int64_t limit = firn_generate_limit(&w->session);
-    const char *key = t->line > 0 ? FIRN_STR("line %zu", t->line) : "the prompt";
     if (firn_utf8_valid((const uint8_t *) t->data, t->size) < t->size)
         return firn_fail(err, FIRN_ERR_FORMAT, .file = name, .key = key, .expected = "UTF-8", .got = "other bytes");
-    firn_status status = tokens_of(w, t, name, &e, err);
+    status = tokens_of(w, t, name, &e, err);
     const int32_t bos = firn_tokenizer_role(w->tokenizer, FIRN_ROLE_BOS);
     if (status == FIRN_OK && e.n == 0 && bos < 0)
         status = firn_fail(err, FIRN_ERR_FORMAT, .file = name, .key = key, .expected = "at least one token",
@@ -314,19 +343,40 @@ static void print_line(const char *text)
     putchar('\n');
 }
 
-static firn_status answer(struct work *w, struct text *texts, size_t n, size_t first, struct firn_error *err)
+/* The prompts of one adapter; out [n] is of all. */
+static firn_status answer_with(struct work *w, size_t member, struct text *texts, size_t n, size_t first,
+                               struct firn_generated *out, struct firn_error *err)
 {
     struct firn_prompt *prompts = calloc(n + 1, sizeof *prompts);
-    struct firn_generated *out = calloc(n + 1, sizeof *out);
-    firn_status status = prompts == NULL || out == NULL
-                             ? firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for answers")
-                             : FIRN_OK;
+    struct firn_generated *own = calloc(n + 1, sizeof *own);
+    size_t count = 0;
+    firn_status status = prompts == NULL || own == NULL ? firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for answers")
+                                                        : FIRN_OK;
     for (size_t i = 0; i < n && status == FIRN_OK; i++)
-        prompts[i] = (struct firn_prompt){ texts[i].ids, texts[i].n, (uint32_t) (first + i) };
+        if (texts[i].member == member)
+            prompts[count++] = (struct firn_prompt){ texts[i].ids, texts[i].n, (uint32_t) (first + i) };
+    if (count > 0)
+        firn_session_use(&w->session, member);
+    if (status == FIRN_OK && count > 0)
+        status = firn_generate(&w->session, prompts, count, &w->params, own, err);
+    count = 0;
+    for (size_t i = 0; i < n && own != NULL; i++)
+        if (texts[i].member == member)
+            out[i] = own[count++];
+    free(prompts);
+    free(own);
+    return status;
+}
+
+static firn_status answer(struct work *w, struct text *texts, size_t n, size_t first, struct firn_error *err)
+{
+    struct firn_generated *out = calloc(n + 1, sizeof *out);
+    firn_status status = out == NULL ? firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for answers") : FIRN_OK;
     const bool streams = w->is_single && !w->f->json;
+    const size_t n_members = w->names.n > 0 ? w->names.n : 1;
     w->params.on_text = streams ? write_text : NULL;
-    if (status == FIRN_OK)
-        status = firn_generate(&w->session, prompts, n, &w->params, out, err);
+    for (size_t k = 0; k < n_members && status == FIRN_OK; k++)
+        status = answer_with(w, k, texts, n, first, out, err);
     if (streams && (status == FIRN_OK || w->last != '\0') && w->last != '\n')
         printf("\n");
     for (size_t i = 0; i < n && status == FIRN_OK && !streams; i++) {
@@ -337,7 +387,6 @@ static firn_status answer(struct work *w, struct text *texts, size_t n, size_t f
     }
     if (out != NULL)
         firn_generated_free(out, n);
-    free(prompts);
     free(out);
     if (status == FIRN_OK && cancel)
         status = FIRN_ERR_STOPPED;
@@ -427,6 +476,7 @@ static firn_status run(const struct firn_args *args, struct firn_error *err)
     firn_task_close(&w.task);
     firn_chat_close(&w.chat);
     firn_tokenizer_close(&w.tokenizer);
+    firn_adapter_names_free(&w.names);
     free(w.field);
     free(w.stop);
     free(w.ends);

@@ -71,7 +71,7 @@ firn_val firn_input(struct firn_build *b, const char *name, struct firn_shape sh
 firn_val firn_param_view(struct firn_build *b, const struct firn_param *p)
 {
     if (!firn_is_value(b->params)) /* the collecting pass: places are not known yet */
-        b->params = firn_graph_leaf(b->g, FIRN_LEAF_PARAM, "params", FIRN_F32,
+        b->params = firn_graph_leaf(b->g, FIRN_LEAF_PARAM, firn_params_leaf(b->adapter), FIRN_F32,
                                     firn_dims(b->adapter->params.flat > 0 ? b->adapter->params.flat : 1));
     for (uint32_t id = 1; id < firn_graph_n_values(b->g); id++) {
         const struct firn_value *v = firn_graph_value(b->g, (firn_val){ id });

@@ -159,6 +159,7 @@ struct firn_adapter {
     const struct firn_method *method; /* NULL: none */
     void *settings;
     struct firn_param_set params;
+    char leaf[16];                    /* of the flat run in a store that other adapters are in too; empty: "params" */
     float *state[FIRN_MAX_STATE];     /* params.flat floats each, the first n_state of the method; made when collected */
     int64_t n_matched;                /* wrapped modules, counted while collecting */
     int64_t n_virtual, n_prefix;      /* tokens and keys in front of every text; known once collected */
@@ -169,6 +170,11 @@ struct firn_adapter {
     char *file, *section;             /* ... where the settings come from and ... */
     json_t *wanted;                   /* ... what they name (NULL: nothing), for the error when none matched */
 };
+
+static inline const char *firn_params_leaf(const struct firn_adapter *a)
+{
+    return a->leaf[0] != '\0' ? a->leaf : "params";
+}
 
 /* What a head leaves to the loss: logits [rows, classes], or the output product for chunks. */
 struct firn_head {

@@ -177,6 +177,10 @@ firn_status firn_adapter_anchor(const struct firn_adapter *a, struct firn_model 
             continue;
         const char *name = FIRN_STR("%s.initial", p->name);
         const int64_t n = firn_shape_count(&p->shape);
+        if (a->leaf[0] != '\0' && firn_weights_copy(&m->weights, name) != NULL)
+            return firn_fail(err, FIRN_ERR_UNSUPPORTED, .key = name,
+                             .expected = "one adapter on this base that counts from its start (saved adapters of firn are plain)",
+                             .got = "a second one");
         float *values = firn_weights_room(&m->weights, name, n);
         if (values == NULL)
             return firn_fail(err, FIRN_ERR_MEMORY, .key = name, .what = "out of memory for it");

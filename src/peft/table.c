@@ -40,7 +40,7 @@ static firn_status run(const struct firn_adapter *a, struct firn_model *m, struc
     }
     firn_status status = firn_graph_check(g, err);
     if (status == FIRN_OK)
-        status = firn_store_add(store, FIRN_LEAF_PARAM, "params", sizeof *flat * (size_t) a->params.flat, flat, err);
+        status = firn_store_add(store, FIRN_LEAF_PARAM, firn_params_leaf(a), sizeof *flat * (size_t) a->params.flat, flat, err);
     if (status == FIRN_OK)
         status = firn_model_load(m, g, store, err);
     if (status == FIRN_OK)

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "train/step.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +46,8 @@ static firn_status open_adapter(struct firn_session *s, struct firn_error *err)
         status = firn_adapter_open(&s->adapter, &s->model, p->task, p->method, p->method_file, p->method_section, err);
     if (status)
         return status;
+    if (s->n_slots > 0)
+        firn_format(s->adapter.leaf, sizeof s->adapter.leaf, "params.%zu", s->n_slots);
     s->adapter.params.decays_all = p->decays_all;
     const struct firn_build_params build = { .batch = 1, .length = 1, .target = p->task == FIRN_TASK_SEQ2SEQ_LM, .task = p->task, .problem = p->problem,
                                              .n_labels = p->n_labels };
@@ -86,19 +89,101 @@ firn_status firn_session_open(struct firn_session *s, const struct firn_session_
     return status;
 }
 
+static void free_plan(struct firn_session_plan *sp)
+{
+    firn_plan_destroy(&sp->plan);
+    firn_graph_destroy(&sp->graph);
+    free(sp);
+}
+
+/* Leaves out the plans that use the cache. */
+static void drop_cached(struct firn_session *s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_plans; i++) {
+        if (s->plans[i]->build.cache_length == 0)
+            s->plans[n++] = s->plans[i];
+        else
+            free_plan(s->plans[i]);
+    }
+    s->n_plans = n;
+}
+
+static void free_slot(struct firn_session_slot *slot)
+{
+    for (size_t i = 0; i < slot->n_plans; i++)
+        free_plan(slot->plans[i]);
+    free(slot->plans);
+    firn_adapter_close(&slot->adapter);
+    free(slot->flat);
+}
+
+static struct firn_session_slot take_current(struct firn_session *s)
+{
+    drop_cached(s); /* the cache is of whoever runs */
+    return (struct firn_session_slot){ s->params, s->adapter, s->counts, s->plans, s->n_plans, s->flat };
+}
+
+static void put_current(struct firn_session *s, const struct firn_session_slot *slot)
+{
+    s->params = slot->params;
+    s->adapter = slot->adapter;
+    s->counts = slot->counts;
+    s->plans = slot->plans;
+    s->n_plans = slot->n_plans;
+    s->flat = slot->flat;
+}
+
+void firn_session_use(struct firn_session *s, size_t number)
+{
+    if (number == s->current)
+        return;
+    assert(number < s->n_slots);
+    s->slots[s->current] = take_current(s);
+    put_current(s, &s->slots[number]);
+    s->current = number;
+}
+
+firn_status firn_session_add(struct firn_session *s, const struct firn_session_params *params, struct firn_error *err)
+{
+    const size_t n = s->n_slots > 0 ? s->n_slots : 1;
+    struct firn_session_slot *slots = realloc(s->slots, sizeof *slots * (n + 1));
+    if (slots == NULL)
+        return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for an adapter");
+    s->slots = slots;
+    s->n_slots = n;
+    if (params->quantised != s->params.quantised)
+        return firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = params->adapter, .key = "quantization",
+                         .expected = "the base as the other adapters have it", .got = "another");
+    const struct firn_session_slot before = take_current(s);
+    const struct firn_session_slot empty = { .params = *params };
+    put_current(s, &empty);
+    firn_status status = open_adapter(s, err);
+    if (status == FIRN_OK)
+        status = firn_store_add(s->store, FIRN_LEAF_PARAM, firn_params_leaf(&s->adapter),
+                                s->adapter.params.flat > 0 ? flat_bytes(s) : sizeof(float), s->flat, err);
+    if (status) {
+        struct firn_session_slot failed = take_current(s);
+        free_slot(&failed);
+        put_current(s, &before);
+        return status;
+    }
+    s->slots[s->current] = before;
+    s->current = s->n_slots++;
+    return FIRN_OK;
+}
+
 void firn_session_close(struct firn_session *s)
 {
-    for (size_t i = 0; i < s->n_plans; i++) {
-        firn_plan_destroy(&s->plans[i]->plan);
-        firn_graph_destroy(&s->plans[i]->graph);
-        free(s->plans[i]);
-    }
-    free(s->plans);
+    struct firn_session_slot current = take_current(s);
+    for (size_t i = 0; i < s->n_slots; i++)
+        if (i != s->current)
+            free_slot(&s->slots[i]);
+    free_slot(&current);
+    free(s->slots);
     firn_store_destroy(&s->store);
     firn_device_close(&s->device);
-    firn_adapter_close(&s->adapter);
     firn_model_close(&s->model);
-    free(s->flat);
     memset(s, 0, sizeof *s);
 }
 
@@ -185,20 +270,9 @@ firn_status firn_session_plan_pair(struct firn_session *s, enum firn_plan_kind k
 void firn_session_cache(struct firn_session *s, int64_t batch, int64_t length, int64_t source)
 {
     char name[64];
-    size_t n = 0;
     if (s->cache_batch == batch && s->cache_length >= length && s->cache_source == source)
         return;
-    for (size_t i = 0; i < s->n_plans; i++) {
-        struct firn_session_plan *sp = s->plans[i];
-        if (sp->build.cache_length == 0) {
-            s->plans[n++] = sp;
-            continue;
-        }
-        firn_plan_destroy(&sp->plan);
-        firn_graph_destroy(&sp->graph);
-        free(sp);
-    }
-    s->n_plans = n;
+    drop_cached(s);
     const struct firn_config *c = &s->model.config;
     const int64_t layers = c->n_decoder_layers > c->n_layers ? c->n_decoder_layers : c->n_layers;
     for (int64_t i = 0; i < layers; i++)
@@ -214,11 +288,14 @@ firn_status firn_session_push(struct firn_session *s, const char *name, const fl
     const enum firn_leaf kind = strcmp(name, "params") == 0  ? FIRN_LEAF_PARAM
                                 : strcmp(name, "grads") == 0 ? FIRN_LEAF_GRAD
                                                              : FIRN_LEAF_STATE;
+    name = kind == FIRN_LEAF_PARAM ? firn_params_leaf(&s->adapter) : name;
     return s->adapter.params.flat > 0 ? firn_store_add(s->store, kind, name, flat_bytes(s), flat, err) : FIRN_OK;
 }
 
 firn_status firn_session_pull(struct firn_session *s, const char *name, float *flat, struct firn_error *err)
 {
+    if (strcmp(name, "params") == 0)
+        name = firn_params_leaf(&s->adapter);
     if (!firn_store_has(s->store, name)) { /* not stepped yet: moments are zero */
         memset(flat, 0, flat_bytes(s));
         return FIRN_OK;

@@ -41,6 +41,16 @@ struct firn_session_plan {
     struct firn_plan *plan;
 };
 
+/* An adapter that waits for its turn; the one in use is in the session itself. */
+struct firn_session_slot {
+    struct firn_session_params params;
+    struct firn_adapter adapter;
+    struct firn_counts counts;
+    struct firn_session_plan **plans;
+    size_t n_plans;
+    float *flat;
+};
+
 struct firn_session {
     struct firn_session_params params;
     struct firn_device *device;
@@ -53,11 +63,19 @@ struct firn_session {
     /* The cache of PREFILL and NEXT plans: sequences, rows of each, and tokens that an encoder reads (else 0). */
     int64_t cache_batch, cache_length, cache_source;
     float *flat;                /* host copy of the trained tensors; see firn_session_pull */
+    struct firn_session_slot *slots; /* with further adapters: all of them */
+    size_t n_slots, current;
 };
 
 firn_status firn_session_open(struct firn_session *s, const struct firn_session_params *params,
                               struct firn_error *err);
 void firn_session_close(struct firn_session *s);
+
+/* Several adapters of any kind on one base, which is in memory once: opens one more (params->adapter; of the others task,
+ * problem, n_labels and quantised matter) and uses it. The first is number 0. When it fails, the one before stays in use. */
+firn_status firn_session_add(struct firn_session *s, const struct firn_session_params *params, struct firn_error *err);
+/* What is called next runs with that adapter. */
+void firn_session_use(struct firn_session *s, size_t number);
 
 /* The plan of a kind for a batch shape; made once. */
 firn_status firn_session_plan(struct firn_session *s, enum firn_plan_kind kind, int64_t batch, int64_t length,

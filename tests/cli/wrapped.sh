@@ -66,4 +66,44 @@ check vera '{type: vera, r: 5, vera_dropout: 0.1}'
 check adalora '{type: adalora, init_r: 4, target_r: 2, tinit: 2, tfinal: 4, deltaT: 2, total_step: 12, lora_dropout: 0.1}'
 check adalora_late '{type: adalora, init_r: 4, target_r: 1, tinit: 1, tfinal: 8, total_step: 12}'
 
+# several adapters of any kind on one base: lines for each of them mixed, the answers of each alone
+kinds='ia3 dora pissa vera adalora'
+adapters=''
+: >lines
+for kind in $kinds; do
+    cp -r $kind/adapter "one-$kind"
+    adapters="$adapters --adapter one-$kind"
+done
+i=0
+while [ $i -lt 20 ]; do
+    for kind in $kinds; do
+        printf 'one-%s\ttext %s of many\n' $kind $i >>lines
+        echo "text $i of many" >>"lines-$kind"
+    done
+    i=$((i + 1))
+done
+alone=''
+for kind in $kinds; do
+    "$firn" classify model --device "$device" --adapter "one-$kind" <"lines-$kind" >"alone-$kind" || wrong "classify with $kind"
+    alone="$alone alone-$kind"
+done
+# shellcheck disable=SC2086
+"$firn" classify model --device "$device" $adapters --batch-size 3 <lines >mixed || wrong "classify with several adapters"
+# shellcheck disable=SC2086
+paste -d '\n' $alone | cmp - mixed || wrong "several adapters on one base answer otherwise than each alone"
+printf 'one-xyz\ttext\n' | "$firn" classify model --adapter one-ia3 --adapter one-dora >out 2>err && wrong "an unknown name is taken"
+grep -q 'line 1: expected .*one-ia3, one-dora, got one-xyz' err || wrong "an unknown name: $(cat err)"
+
+# and of generation, where the cache is shared too
+if [ -d "$golden/cases/llama-lora-clip/adapter_final" ]; then
+    cp -r "$golden/cases/llama-lora-clip/adapter_final" first
+    cp -r "$golden/cases/llama-lora-layers/adapter_final" second
+    say() { "$firn" generate "$golden/models/llama" --device "$device" --max-new-tokens 8 "$@"; }
+    printf 'one\nthree or more\n' | say --adapter first >a || wrong "generate with the first"
+    printf 'two of them\n' | say --adapter second >b || wrong "generate with the second"
+    printf 'first\tone\nsecond\ttwo of them\nfirst\tthree or more\n' | say --adapter first --adapter second >c ||
+        wrong "generate with both"
+    { sed -n 1p a; cat b; sed -n 2p a; } | cmp - c || wrong "two adapters generate otherwise than each alone"
+fi
+
 [ $failed = 0 ]

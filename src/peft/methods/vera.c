@@ -167,8 +167,13 @@ static firn_status make_matrices(struct vera *v, const struct firn_safetensors *
 }
 
 /* Gives the layers with n_in inputs and n_out outputs their parts of the shared matrices. */
-static firn_status keep_parts(const struct vera *v, struct firn_model *m, int64_t n_in, int64_t n_out, struct firn_error *err)
+static firn_status keep_parts(const struct vera *v, struct firn_model *m, int64_t n_in, int64_t n_out, bool is_second,
+                              struct firn_error *err)
 {
+    const float *other = is_second ? firn_weights_copy(&m->weights, leaf_name(v, 'B', n_out)) : NULL;
+    if (other != NULL && memcmp(other, v->B, sizeof *other * (size_t) (n_out * v->r)) != 0)
+        return firn_fail(err, FIRN_ERR_UNSUPPORTED, .key = file_b,
+                         .expected = "the shared matrices of the VeRA adapter that is on this base already", .got = "others");
     float *a = firn_weights_room(&m->weights, leaf_name(v, 'A', n_in), v->r * n_in);
     float *b = firn_weights_room(&m->weights, leaf_name(v, 'B', n_out), n_out * v->r);
     if (a == NULL || b == NULL)
@@ -193,7 +198,7 @@ static firn_status freeze(const struct firn_adapter *a, struct firn_model *m, co
                 continue;
             status = sizes_of(m, path, &n_in, &n_out, err);
             if (status == FIRN_OK && pass == 1)
-                status = keep_parts(v, m, n_in, n_out, err);
+                status = keep_parts(v, m, n_in, n_out, a->leaf[0] != '\0', err);
             v->max_in = n_in > v->max_in ? n_in : v->max_in;
             v->max_out = n_out > v->max_out ? n_out : v->max_out;
         }
