@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// y[m, c] = table[ids[m], c]; ids outside [0, rows) give zeros. TABLE: 0 f32, 1 f16, 2 bf16 (two to a word)
+// y[m, c] = table[ids[m] - first, c]; ids outside the table give zeros. TABLE: 0 f32, 1 f16, 2 bf16 (two to a word)
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "flat.glsl"
@@ -24,13 +24,13 @@ float at(uint i) { return both(table[i >> 1u])[i & 1u]; }
 #endif
 layout(binding = 1) readonly buffer Ids { int ids[]; };
 layout(binding = 2) writeonly buffer Y { REAL y[]; };
-layout(push_constant) uniform Push { uint n; uint rows; uint cols; };
+layout(push_constant) uniform Push { uint n; uint rows; uint cols; int first; };
 void main()
 {
     const uint across = cols / WIDE;
     FOR_ELEMENTS(i, n)
     {
-        const int id = ids[i / across];
+        const int id = ids[i / across] - first;
         REAL value = REAL(0.0);
         if (id >= 0 && uint(id) < rows)
             value = at(uint(id) * across + i % across);

@@ -24,6 +24,7 @@ struct firn_graph {
     uint32_t n_layers, n_parts, layer, part; /* counted so far, and where nodes go now */
     uint32_t border;
     enum firn_recompute recompute;
+    uint64_t binding_limit;
     char error[300];
 };
 
@@ -220,6 +221,16 @@ void firn_graph_begin_backward(struct firn_graph *g)
 uint32_t firn_graph_border(const struct firn_graph *g)
 {
     return g->border;
+}
+
+void firn_graph_set_binding_limit(struct firn_graph *g, uint64_t bytes)
+{
+    g->binding_limit = bytes;
+}
+
+uint64_t firn_graph_binding_limit(const struct firn_graph *g)
+{
+    return g->binding_limit;
 }
 
 void firn_graph_set_recompute(struct firn_graph *g, enum firn_recompute level)

@@ -51,6 +51,10 @@ void firn_graph_end_layer(struct firn_graph *g);
 /* What follows is the backward pass: the first call counts. */
 void firn_graph_begin_backward(struct firn_graph *g);
 uint32_t firn_graph_border(const struct firn_graph *g); /* nodes of the forward pass; 0: there is no other */
+/* Frozen tables and weights of more bytes than one binding of the device may have are used in slices of rows, by the
+ * operations that are emitted from now on; 0: no limit. */
+void firn_graph_set_binding_limit(struct firn_graph *g, uint64_t bytes);
+uint64_t firn_graph_binding_limit(const struct firn_graph *g);
 /* For the plan that is made of this graph. */
 void firn_graph_set_recompute(struct firn_graph *g, enum firn_recompute level);
 enum firn_recompute firn_graph_recompute(const struct firn_graph *g);

@@ -5,6 +5,7 @@
 
 struct embed_attrs {
     int64_t padding; /* the row that gets no gradient; -1: none */
+    int64_t first;   /* of a slice: the id of its first row */
 };
 
 struct dw_attrs {
@@ -20,14 +21,21 @@ static bool embed_shape(struct firn_infer *s)
     return true;
 }
 
+static int64_t first_of(const struct firn_call *call)
+{
+    return ((const struct embed_attrs *) call->attrs)->first;
+}
+
 static void embed_ref(const struct firn_call *call)
 {
     const int64_t cols = firn_cols(&call->in[0]), rows = call->in[0].shape.dim[0];
     const int32_t *ids = firn_i32(&call->in[1]);
     double *y = firn_ref_out(call, 0);
-    for (int64_t m = 0; m < call->in[1].shape.dim[0]; m++)
-        if (ids[m] >= 0 && ids[m] < rows)
-            firn_tensor_read_f64(&call->in[0], ids[m] * cols, cols, y + m * cols);
+    for (int64_t m = 0; m < call->in[1].shape.dim[0]; m++) {
+        const int64_t id = ids[m] - first_of(call);
+        if (id >= 0 && id < rows)
+            firn_tensor_read_f64(&call->in[0], id * cols, cols, y + m * cols);
+    }
     firn_ref_store(call, 0, y);
 }
 
@@ -38,8 +46,9 @@ static void body(void *user, int64_t begin, int64_t end)
     const int32_t *ids = firn_i32(&call->in[1]);
     float *y = firn_f32(&call->out[0]);
     for (int64_t m = begin; m < end; m++) {
-        if (ids[m] >= 0 && ids[m] < rows)
-            firn_tensor_read_f32(&call->in[0], ids[m] * cols, cols, y + m * cols);
+        const int64_t id = ids[m] - first_of(call);
+        if (id >= 0 && id < rows)
+            firn_tensor_read_f32(&call->in[0], id * cols, cols, y + m * cols);
         else
             memset(y + m * cols, 0, sizeof *y * (size_t) cols);
     }
@@ -84,6 +93,7 @@ static void setup(const struct firn_call *call, const struct firn_limits *limits
     firn_setup_flat(call, limits, d);
     firn_push(d, (uint64_t) call->in[0].shape.dim[0]);
     firn_push(d, (uint64_t) firn_cols(&call->in[0]));
+    firn_push(d, (uint64_t) first_of(call));
 }
 
 static const struct firn_kernel kernels[] = {
@@ -96,10 +106,12 @@ static const struct firn_kernel kernels[] = {
     { NULL },
 };
 
-static const struct embed_attrs whole = { -1 };
+static const struct embed_attrs whole = { -1, 0 }, slice = { -1, 5 };
 static const struct firn_case cases[] = {
     { .in = { FIRN_DIMS(5, 3), FIRN_DIMS(7) }, &whole, .below = { 0, 5 } },
     { .in = { FIRN_DIMS(33, 31), FIRN_DIMS(65) }, &whole, .below = { 0, 40 }, .no_grad = true },
+    { .in = { FIRN_DIMS(9, 7), FIRN_DIMS(65) }, &slice, .below = { 0, 20 }, .no_grad = true },
+    { .in = { FIRN_DIMS(9, 36), FIRN_DIMS(65) }, &slice, .below = { 0, 20 }, .dtype = { FIRN_BF16 }, .no_grad = true },
     { .in = { FIRN_DIMS(4, 7), FIRN_DIMS(0) }, &whole, .below = { 0, 4 } },
     { .in = { FIRN_DIMS(9, 36), FIRN_DIMS(65) }, &whole, .below = { 0, 12 }, .no_grad = true }, /* some outside */
     { .in = { FIRN_DIMS(9, 5), FIRN_DIMS(65) }, &whole, .below = { 0, 9 }, .dtype = { FIRN_F16 }, .no_grad = true },
@@ -244,7 +256,16 @@ firn_val firn_embed(struct firn_graph *g, firn_val table, firn_val ids)
 
 firn_val firn_embed_padded(struct firn_graph *g, firn_val table, firn_val ids, int64_t padding)
 {
-    return firn_emit1(g, &embed, (firn_val[]){ table, ids }, &(struct embed_attrs){ padding });
+    const int64_t rows = firn_slice_rows(g, table);
+    if (rows > 0)
+        return firn_embed_sliced(g, table, ids, rows);
+    return firn_emit1(g, &embed, (firn_val[]){ table, ids }, &(struct embed_attrs){ padding, 0 });
+}
+
+/* Of frozen tables: it has no gradient. */
+firn_val firn_embed_from(struct firn_graph *g, firn_val table, firn_val ids, int64_t first)
+{
+    return firn_emit1(g, &embed, (firn_val[]){ table, ids }, &(struct embed_attrs){ -1, first });
 }
 
 const struct firn_op *const firn_family_embed[] = { &embed, &embed_dw, NULL };

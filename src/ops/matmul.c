@@ -284,6 +284,9 @@ const struct firn_op firn_op_matmul = {
 
 firn_val firn_matmul(struct firn_graph *g, firn_val a, firn_val b, const struct firn_matmul_params *p)
 {
+    const int64_t rows = firn_slice_rows(g, b);
+    if (rows > 0)
+        return firn_matmul_sliced(g, a, b, p, rows);
     const struct firn_matmul_attrs attrs = { p->trans_a, p->trans_b, p->trans_v,
                                              p->alpha != 0 ? p->alpha : 1 };
     return firn_emit1(g, &firn_op_matmul, (firn_val[]){ a, b, p->bias, p->residual, p->u, p->v }, &attrs);

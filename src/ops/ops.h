@@ -36,6 +36,17 @@ firn_val firn_activate_dx(struct firn_graph *g, enum firn_activation kind, firn_
  * the flat index (gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x). */
 void firn_grid_flat(struct firn_dispatch *d, const struct firn_limits *limits, int64_t n_groups);
 
+/* The first `at` columns of x, and the rest (two_columns.c). */
+void firn_cut_columns(struct firn_graph *g, firn_val x, int64_t at, firn_val parts[2]);
+
+/* Rows of a frozen matrix that one binding takes at once; 0: it need not be cut, or cannot (slices.c). */
+int64_t firn_slice_rows(const struct firn_graph *g, firn_val w);
+/* y = table[ids] and the product, over slices of the table or of b. */
+firn_val firn_embed_sliced(struct firn_graph *g, firn_val table, firn_val ids, int64_t rows);
+firn_val firn_matmul_sliced(struct firn_graph *g, firn_val a, firn_val b, const struct firn_matmul_params *p, int64_t rows);
+/* One slice of a table: rows `first` and on, ids counted from the whole table's first row. */
+firn_val firn_embed_from(struct firn_graph *g, firn_val slice, firn_val ids, int64_t first);
+
 /* Elementwise kernels: pushes the element count of out[0] (of in[0] where there is no output); a work group takes 1024. */
 void firn_setup_flat(const struct firn_call *call, const struct firn_limits *limits,
                      struct firn_dispatch *dispatch);

@@ -218,6 +218,18 @@ firn_val firn_pair_columns(struct firn_graph *g, firn_val a, firn_val b)
     return firn_emit1(g, &pair_columns, (firn_val[]){ a, b }, &w);
 }
 
+void firn_cut_columns(struct firn_graph *g, firn_val x, int64_t at, firn_val parts[2])
+{
+    firn_val out[FIRN_MAX_OUT];
+    parts[0] = parts[1] = (firn_val){ 0 };
+    if (!firn_is_value(x))
+        return;
+    const struct widths w = { { at, firn_val_shape(g, x).dim[1] - at } };
+    firn_graph_emit(g, &part_columns, &x, &w, out);
+    parts[0] = out[0];
+    parts[1] = out[1];
+}
+
 /* Halves, and halves of those: each element is copied log2(n) times, and so is its gradient. */
 void firn_part_columns(struct firn_graph *g, firn_val x, int64_t n, firn_val *parts)
 {

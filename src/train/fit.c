@@ -24,6 +24,7 @@ static firn_status make(struct firn_graph **g, struct firn_plan **plan, const st
     *g = firn_graph_create();
     if (*g == NULL)
         return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a graph");
+    firn_graph_set_binding_limit(*g, p->limits->max_binding_bytes);
     firn_status status = firn_model_build(&b, *g, p->model, p->adapter, build, err);
     if (status == FIRN_OK && trains)
         status = firn_step_build(&b, accumulates, err);

@@ -193,6 +193,7 @@ static firn_status build(struct firn_session *s, struct firn_session_plan *sp, s
     sp->graph = firn_graph_create();
     if (sp->graph == NULL)
         return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a graph");
+    firn_graph_set_binding_limit(sp->graph, s->device->limits.max_binding_bytes);
     firn_status status = firn_model_build(&b, sp->graph, &s->model, &s->adapter, &sp->build, err);
     if (status == FIRN_OK)
         sp->front = (struct firn_front){ b.n_virtual, b.n_prefix, s->adapter.peft_compatible };

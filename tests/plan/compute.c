@@ -6,7 +6,7 @@
 #include "plan/plan.h"
 
 /* The same name gives the same numbers, in whatever order a graph names its leaves. */
-static void fill(struct firn_store *store, const struct firn_value *v)
+static void *fill(struct firn_store *store, const struct firn_value *v)
 {
     const int64_t n = firn_shape_count(&v->shape);
     float *values = calloc((size_t) n + 1, sizeof *values);
@@ -19,7 +19,10 @@ static void fill(struct firn_store *store, const struct firn_value *v)
     struct firn_error err = { 0 };
     check_ok(firn_store_add(store, v->leaf, v->name, sizeof *values * (size_t) n, values, &err), &err);
     check_ok(firn_store_write(store, v->name, 0, values, sizeof *values * (size_t) n, &err), &err);
-    free(values); /* written, so the store need not keep the pointer of a weight ... */
+    if (v->leaf == FIRN_LEAF_WEIGHT) /* used where it is */
+        return values;
+    free(values);
+    return NULL;
 }
 
 void compute(struct firn_graph *g, const char *name, float *values, size_t n)
@@ -28,15 +31,20 @@ void compute(struct firn_graph *g, const char *name, float *values, size_t n)
     struct firn_store *store = NULL;
     struct firn_plan *plan = NULL;
     struct firn_error err = { 0 };
+    void *weights[8];
+    size_t n_weights = 0;
     check_ok(firn_graph_check(g, &err), &err);
     check_ok(firn_cpu_open(&device, true, 1, &err), &err);
     check_ok(firn_store_create(&store, device, &err), &err);
     for (uint32_t i = 1; i < firn_graph_n_values(g); i++) {
         const struct firn_value *v = firn_graph_value(g, (firn_val){ i });
-        /* ... which it would: weights are tested as inputs here */
-        if (v->node == FIRN_NO_NODE && !firn_is_value(v->base) &&
-            (v->leaf == FIRN_LEAF_INPUT || v->leaf == FIRN_LEAF_PARAM))
-            fill(store, v);
+        if (v->node != FIRN_NO_NODE || firn_is_value(v->base) ||
+            (v->leaf != FIRN_LEAF_INPUT && v->leaf != FIRN_LEAF_PARAM && v->leaf != FIRN_LEAF_WEIGHT))
+            continue;
+        void *const weight = fill(store, v);
+        assert_true(n_weights < sizeof weights / sizeof weights[0]);
+        if (weight != NULL)
+            weights[n_weights++] = weight;
     }
     check_ok(firn_plan_create(&plan, g, &device->limits, true, true, &err), &err);
     check_ok(firn_plan_bind(plan, store, &err), &err);
@@ -45,4 +53,6 @@ void compute(struct firn_graph *g, const char *name, float *values, size_t n)
     firn_plan_destroy(&plan);
     firn_store_destroy(&store);
     firn_device_close(&device);
+    while (n_weights > 0)
+        free(weights[--n_weights]);
 }
