@@ -38,6 +38,7 @@ struct firn_op {
     uint32_t updates;  /* bit i: input i is a leaf that the op writes in place */
     uint32_t by_rows;  /* bit i: row r of output 0 needs of input i row r alone; inputs without it are no rows */
     uint32_t inplace;  /* bit i: output 0 may take the storage of input i if that dies here */
+    uint32_t inplace1; /* the same for output 1, beside output 0 in that of another input */
     bool alias;        /* no work: output 0 is a view of input 0 ... */
     bool join;         /* no work: the inputs, in order, are consecutive parts of output 0 */
     int64_t (*alias_offset)(const struct firn_call *call); /* elements into input 0; NULL: 0 */

@@ -116,7 +116,7 @@ static void dx_ref(const struct firn_call *call)
     firn_ref_store(call, 1, db);
 }
 
-/* Each element is read before it is written: da may take the place of any input. */
+/* Each element is read before it is written: da and db may take the places of any inputs. */
 #define DX_LOOP(f)                                                                                \
     FIRN_INDEPENDENT                                                                              \
     for (int64_t i = begin; i < end; i++) {                                                       \
@@ -170,6 +170,7 @@ static const struct firn_op gate_dx = {
     .n_in = 3,
     .n_out = 2,
     .inplace = 7,
+    .inplace1 = 7,
     .attrs_size = sizeof(enum firn_activation),
     .shape = dx_shape,
     .ref = dx_ref,

@@ -59,6 +59,27 @@ static bool dies_here(const struct firn_graph *g, const struct firn_life *life,
     return true;
 }
 
+/* Output j of n takes the storage of an input that dies here, but for the one that another output took. Returns whose. */
+static firn_val take_place(struct firn_graph *g, struct firn_life *life, const struct firn_node *n, int j, uint32_t allowed,
+                           uint32_t step, firn_val taken)
+{
+    struct firn_value *y = firn_graph_value(g, n->out[j]);
+    for (int k = 0; k < n->op->n_in && !firn_is_value(y->base); k++) {
+        if ((allowed >> k & 1u) == 0 || !firn_is_value(n->in[k]) || !dies_here(g, life, n, k, step))
+            continue;
+        const firn_val root = firn_graph_root(g, n->in[k], NULL);
+        struct firn_life *from = &life[root.id], *to = &life[n->out[j].id];
+        if (from->size != to->size || firn_graph_value(g, root)->dtype != y->dtype || root.id == taken.id)
+            continue;
+        y->base = root;
+        y->offset = 0;
+        from->last = to->last > from->last ? to->last : from->last;
+        to->in_arena = false;
+        return root;
+    }
+    return (firn_val){ 0 };
+}
+
 firn_status firn_pass_inplace(struct firn_graph *g, struct firn_error *err)
 {
     struct firn_life *life = calloc(firn_graph_n_values(g), sizeof *life);
@@ -67,22 +88,11 @@ firn_status firn_pass_inplace(struct firn_graph *g, struct firn_error *err)
     firn_pass_live(g, life);
     for (uint32_t i = 0; i < firn_graph_n_nodes(g); i++) {
         const struct firn_node *n = firn_graph_node(g, i);
-        if (n->dead || n->op->inplace == 0 || n->op->n_out == 0)
-            continue;
-        struct firn_value *y = firn_graph_value(g, n->out[0]);
-        for (int k = 0; k < n->op->n_in && !firn_is_value(y->base); k++) {
-            if ((n->op->inplace >> k & 1u) == 0 || !firn_is_value(n->in[k]) ||
-                !dies_here(g, life, n, k, i))
-                continue;
-            const firn_val root = firn_graph_root(g, n->in[k], NULL);
-            struct firn_life *from = &life[root.id], *to = &life[n->out[0].id];
-            if (from->size != to->size || firn_graph_value(g, root)->dtype != y->dtype)
-                continue;
-            y->base = root;
-            y->offset = 0;
-            from->last = to->last > from->last ? to->last : from->last;
-            to->in_arena = false;
-        }
+        firn_val taken = { 0 };
+        if (!n->dead && n->op->inplace != 0 && n->op->n_out > 0)
+            taken = take_place(g, life, n, 0, n->op->inplace, i, taken);
+        if (!n->dead && n->op->inplace1 != 0 && n->op->n_out > 1)
+            take_place(g, life, n, 1, n->op->inplace1, i, taken);
     }
     free(life);
     return FIRN_OK;

@@ -15,7 +15,7 @@ struct run {
     void *scratch;
 };
 
-static struct run run_case(const struct firn_op *op, int c, struct firn_pool *pool, int in_place)
+static struct run run_case(const struct firn_op *op, int c, struct firn_pool *pool, int place0, int place1)
 {
     struct run r;
     struct firn_error err = { 0 };
@@ -26,12 +26,15 @@ static struct run run_case(const struct firn_op *op, int c, struct firn_pool *po
     assert_non_null(r.scratch);
     call.pool = pool;
     call.scratch = r.scratch;
-    if (in_place >= 0)
-        call.out[0].data = call.in[in_place].data;
+    const int places[2] = { place0, place1 };
+    for (int j = 0; j < 2; j++)
+        if (places[j] >= 0)
+            call.out[j].data = call.in[places[j]].data;
     op->cpu(&call);
-    if (in_place >= 0)
-        memcpy(r.trial.call.out[0].data, call.in[in_place].data,
-               (size_t) firn_count(&call.out[0]) * firn_dtype_size(call.out[0].dtype));
+    for (int j = 0; j < 2; j++)
+        if (places[j] >= 0)
+            memcpy(r.trial.call.out[j].data, call.in[places[j]].data,
+                   (size_t) firn_count(&call.out[j]) * firn_dtype_size(call.out[j].dtype));
     return r;
 }
 
@@ -82,7 +85,7 @@ static void threads_change_no_bit_of_any_operation(void **state)
     check_ok(firn_pool_create(&pool, 3, &err), &err);
     EACH_CASE(op, c)
     {
-        struct run one = run_case(op, c, NULL, -1), three = run_case(op, c, pool, -1);
+        struct run one = run_case(op, c, NULL, -1, -1), three = run_case(op, c, pool, -1, -1);
         check_same(&one, &three, c, "with three threads");
         run_free(&one);
         run_free(&three);
@@ -96,11 +99,11 @@ static void an_output_in_the_place_of_an_input_gets_the_same_bits(void **state)
     int n = 0;
     EACH_CASE(op, c)
         for (int i = 0; i < op->n_in; i++) {
-            struct run apart = run_case(op, c, NULL, -1);
+            struct run apart = run_case(op, c, NULL, -1, -1);
             const struct firn_call *call = &apart.trial.call;
             if ((op->inplace >> i & 1u) && firn_has(&call->in[i]) &&
                 firn_count(&call->in[i]) == firn_count(&call->out[0])) {
-                struct run in_place = run_case(op, c, NULL, i);
+                struct run in_place = run_case(op, c, NULL, i, -1);
                 check_same(&apart, &in_place, c, FIRN_STR("in the place of input %d", i));
                 run_free(&in_place);
                 n++;
@@ -108,6 +111,24 @@ static void an_output_in_the_place_of_an_input_gets_the_same_bits(void **state)
             run_free(&apart);
         }
     assert_true(n > 50);
+}
+
+static void two_outputs_in_the_places_of_two_inputs_get_the_same_bits(void **state)
+{
+    (void) state;
+    int n = 0;
+    EACH_CASE(op, c)
+        for (int i = 0; i < op->n_in * op->n_in; i++) {
+            const int first = i / op->n_in, second = i % op->n_in;
+            if (first == second || (op->inplace >> first & 1u) == 0 || (op->inplace1 >> second & 1u) == 0)
+                continue;
+            struct run apart = run_case(op, c, NULL, -1, -1), in_place = run_case(op, c, NULL, first, second);
+            check_same(&apart, &in_place, c, FIRN_STR("in the places of inputs %d and %d", first, second));
+            run_free(&in_place);
+            run_free(&apart);
+            n++;
+        }
+    assert_true(n > 10);
 }
 
 enum { N = 133, STEPS = 50 };
@@ -334,6 +355,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_change_no_bit_of_any_operation),
         cmocka_unit_test(an_output_in_the_place_of_an_input_gets_the_same_bits),
+        cmocka_unit_test(two_outputs_in_the_places_of_two_inputs_get_the_same_bits),
         cmocka_unit_test(adamw_follows_the_formula_over_fifty_steps),
         cmocka_unit_test(a_norm_that_is_not_finite_changes_no_parameter),
         cmocka_unit_test(accumulating_with_nothing_kept_forgets_even_nan),
