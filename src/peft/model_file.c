@@ -23,6 +23,7 @@ struct saving {
     const struct firn_weights *weights;
     const struct firn_adapter *adapter;
     float *flat;
+    float *start;                   /* merge: the same where the update counts from its start, with its first values; else NULL */
     bool merges;
     struct firn_merge_report *report;
     struct firn_named_tensor *list; /* names and types in the file; no data */
@@ -67,14 +68,61 @@ static void drop(struct saving *s, const char *name)
 }
 
 /* Splits "a.b.weight" and asks the method whether it changes that tensor (w NULL), or changes it. */
-static bool merge_into(const struct saving *s, const char *name, const struct firn_shape *shape, float *w)
+static bool merge_flat(const struct saving *s, const char *name, const struct firn_shape *shape, const float *flat,
+                       float *w)
 {
     const struct firn_adapter *a = s->adapter;
     const char *dot = strrchr(name, '.');
     if (!s->merges || dot == NULL || a->method->merge == NULL)
         return false;
-    return a->method->merge(a->settings, &a->params, s->flat, FIRN_STR("%.*s", (int) (dot - name), name), dot + 1,
-                            shape, w);
+    return a->method->merge(a->settings, &a->params, flat, FIRN_STR("%.*s", (int) (dot - name), name), dot + 1, shape, w);
+}
+
+static bool changes(const struct saving *s, const char *name, const struct firn_shape *shape)
+{
+    return merge_flat(s, name, shape, s->flat, NULL);
+}
+
+/* w += update - what the update was at its start (PiSSA, OLoRA: W without its first factors is what is frozen). */
+static firn_status merge_into(const struct saving *s, const char *name, const struct firn_shape *shape, float *w,
+                              struct firn_error *err)
+{
+    const size_t n = (size_t) firn_shape_count(shape);
+    if (s->start != NULL && changes(s, name, shape)) {
+        float *with = malloc(sizeof *with * (n + 1));
+        if (with == NULL)
+            return firn_fail(err, FIRN_ERR_MEMORY, .key = name, .what = "out of memory for it");
+        memcpy(with, w, sizeof *w * n);
+        merge_flat(s, name, shape, s->start, with);
+        for (size_t i = 0; i < n; i++)
+            w[i] -= with[i] - w[i];
+        free(with);
+    }
+    merge_flat(s, name, shape, s->flat, w);
+    return FIRN_OK;
+}
+
+/* The first values of factors whose update counts from them; they are kept with the weights. */
+static firn_status find_start(struct saving *s, const struct firn_model *m, struct firn_error *err)
+{
+    const struct firn_param_set *set = &s->adapter->params;
+    for (size_t i = 0; i < set->count && s->merges; i++) {
+        const struct firn_param *p = &set->list[i];
+        const float *first = firn_weights_copy(&m->weights, FIRN_STR("%s.initial", p->name));
+        if (strstr(p->name, "lora_magnitude_vector") != NULL && s->start != NULL)
+            return firn_fail(err, FIRN_ERR_UNSUPPORTED, .key = s->adapter->method->name,
+                             .what = "magnitudes with factors that count from their start cannot be merged");
+        if (first == NULL)
+            continue;
+        if (s->start == NULL) {
+            s->start = malloc(sizeof *s->start * (size_t) (set->flat + 1));
+            if (s->start == NULL)
+                return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for an adapter");
+            memcpy(s->start, s->flat, sizeof *s->start * (size_t) set->flat);
+        }
+        memcpy(s->start + p->offset, first, sizeof *first * (size_t) firn_shape_count(&p->shape));
+    }
+    return FIRN_OK;
 }
 
 /* to [cols, rows] = transpose of from [rows, cols] */
@@ -91,19 +139,17 @@ static firn_status merge_values(const struct saving *s, const char *name, const 
 {
     const char *dot = strrchr(name, '.');
     if (dot == NULL || shape->rank != 2 ||
-        !firn_arch_is_conv1d(s->arch, FIRN_STR("%.*s", (int) (dot - name), name))) {
-        merge_into(s, name, shape, values);
-        return FIRN_OK;
-    }
+        !firn_arch_is_conv1d(s->arch, FIRN_STR("%.*s", (int) (dot - name), name)))
+        return merge_into(s, name, shape, values, err);
     const struct firn_shape seen = firn_dims(shape->dim[1], shape->dim[0]);
     float *turned = malloc(sizeof *turned * (size_t) (firn_shape_count(shape) + 1));
     if (turned == NULL)
         return firn_fail(err, FIRN_ERR_MEMORY, .key = name, .what = "out of memory for it");
     transpose(values, shape->dim[0], shape->dim[1], turned);
-    merge_into(s, name, &seen, turned);
+    const firn_status status = merge_into(s, name, &seen, turned, err);
     transpose(turned, seen.dim[0], seen.dim[1], values);
     free(turned);
-    return FIRN_OK;
+    return status;
 }
 
 static void note_change(const struct saving *s, const char *name, const struct firn_tensor *base, int64_t n,
@@ -135,7 +181,7 @@ static firn_status fill_values(const struct saving *s, size_t at, void *data, st
     struct firn_tensor to = s->list[index].tensor;
     const int64_t n = firn_shape_count(&to.shape);
     to.data = data;
-    const bool is_changed = from->param != NULL || merge_into(s, name, &to.shape, NULL);
+    const bool is_changed = from->param != NULL || changes(s, name, &to.shape);
     if (!is_changed && from->base->dtype == to.dtype) {
         memcpy(data, from->base->data, (size_t) n * firn_dtype_size(to.dtype));
         return FIRN_OK;
@@ -399,6 +445,8 @@ firn_status firn_model_save(const struct firn_adapter *a, struct firn_model *m, 
     struct saving s = { .arch = m->arch, .weights = &m->weights, .adapter = a, .flat = flat, .merges = merges, .report = &report };
     firn_status status = list_tensors(&s, m, p, save, err);
     if (status == FIRN_OK)
+        status = find_start(&s, m, err);
+    if (status == FIRN_OK)
         status = firn_dir_create(directory, err);
     if (status == FIRN_OK && same_directory(m->directory, directory))
         status = firn_fail(err, FIRN_ERR_USAGE, .file = directory, .expected = "another directory than the base model's",
@@ -414,6 +462,7 @@ firn_status firn_model_save(const struct firn_adapter *a, struct firn_model *m, 
         free(s.list[i].name);
     free(s.list);
     free(s.sources);
+    free(s.start);
     if (save->report != NULL)
         *save->report = report;
     return status;
