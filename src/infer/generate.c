@@ -47,7 +47,7 @@ static firn_status no_memory(struct firn_error *err)
 
 int64_t firn_generate_limit(const struct firn_session *s)
 {
-    return firn_model_cache_limit(&s->model) - s->adapter.n_virtual - s->adapter.n_prefix;
+    return firn_model_limit(&s->model) - s->adapter.n_virtual - s->adapter.n_prefix;
 }
 
 static int64_t round_up(int64_t n, int64_t step)
@@ -74,7 +74,9 @@ static firn_status check(struct run *r, struct firn_error *err)
                                  .got = FIRN_STR("%d (tokenizer and model do not fit)", prompt->ids[k]));
         longest = prompt->n > longest ? prompt->n : longest;
     }
-    r->length = round_up((int64_t) longest, PROMPT_STEP);
+    /* dynamic rotary scaling turns by the length itself */
+    const bool is_exact = r->s->model.config.rope.kind == FIRN_ROPE_DYNAMIC;
+    r->length = is_exact ? (int64_t) longest : round_up((int64_t) longest, PROMPT_STEP);
     r->length = r->length > limit ? limit : r->length;
     return FIRN_OK;
 }

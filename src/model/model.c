@@ -106,11 +106,6 @@ int64_t firn_model_limit(const struct firn_model *m)
     return firn_rope_limit(&m->config.rope, m->config.max_positions) - m->config.first_position;
 }
 
-int64_t firn_model_cache_limit(const struct firn_model *m)
-{
-    return m->config.rope.kind == FIRN_ROPE_DYNAMIC ? m->config.max_positions : firn_model_limit(m);
-}
-
 static firn_status check(const struct firn_model *m, const struct firn_build_params *p, struct firn_error *err)
 {
     if (m->arch->head[p->task] == NULL) {
@@ -259,6 +254,15 @@ static void fill_buckets(const struct firn_model *m, const struct firn_value *le
     firn_buckets_fill(&b, leaf->shape.dim[0] + 1 - n_keys, n_keys, ids);
 }
 
+/* "rope.64", "rope.local.64", "rope.grows.64" */
+static void fill_rope(const struct firn_model *m, const struct firn_value *leaf, float *values)
+{
+    const bool is_local = strncmp(leaf->name, "rope.local.", 11) == 0;
+    const struct firn_rope *rope = is_local ? &m->config.local_rope : &m->config.rope;
+    (strstr(leaf->name, ".grows.") != NULL ? firn_rope_fill_growing : firn_rope_fill)(values, leaf->shape.dim[0],
+                                                                                     leaf->shape.dim[1], rope);
+}
+
 /* Elements of a tensor in another float type. */
 static void convert(const struct firn_tensor *t, int64_t start, int64_t n, enum firn_dtype dtype, void *out)
 {
@@ -316,8 +320,7 @@ static firn_status make_copy(struct firn_model *m, const struct firn_value *leaf
     else if (leaf->dtype == FIRN_I32)
         fill_buckets(m, leaf, (int32_t *) values); /* as large as floats */
     else
-        firn_rope_fill(values, leaf->shape.dim[0], leaf->shape.dim[1],
-                       strncmp(leaf->name, "rope.local.", 11) == 0 ? &m->config.local_rope : &m->config.rope);
+        fill_rope(m, leaf, values);
     return FIRN_OK;
 }
 

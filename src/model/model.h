@@ -232,8 +232,6 @@ bool firn_arch_is_conv1d(const struct firn_arch *arch, const char *path);
 int64_t firn_model_limit(const struct firn_model *m);
 /* Of them, those that an adapter leaves to the text. */
 int64_t firn_text_limit(const struct firn_model *m, const struct firn_adapter *a);
-/* The same where keys are kept while the text grows: dynamic rotary scaling changes all earlier ones. */
-int64_t firn_model_cache_limit(const struct firn_model *m);
 firn_status firn_model_open(struct firn_model *m, const char *directory, struct firn_error *err);
 /* A model of a config.json (or a directory that holds one) alone: weights are made from a seed, matrices of type
  * `matrices` (f32, f16, bf16). For plans and measurements. */

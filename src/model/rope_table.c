@@ -148,11 +148,11 @@ static double dynamic_theta(const struct firn_rope *rope, int64_t dim, double le
     return rope->theta * pow(rope->factor * length / rope->original - (rope->factor - 1), d / (d - 2));
 }
 
-void firn_rope_fill(float *table, int64_t positions, int64_t dim, const struct firn_rope *rope)
+/* Rows from .. to of the table, in a sequence of `length` tokens. */
+static void fill_rows(float *table, int64_t from, int64_t to, int64_t length, int64_t dim, const struct firn_rope *rope)
 {
     const int64_t half = dim / 2;
-    const double theta =
-        rope->kind == FIRN_ROPE_DYNAMIC ? dynamic_theta(rope, dim, (double) positions) : rope->theta;
+    const double theta = rope->kind == FIRN_ROPE_DYNAMIC ? dynamic_theta(rope, dim, (double) length) : rope->theta;
     for (int64_t i = 0; i < half; i++) {
         double frequency = pow(theta, -2.0 * (double) i / (double) dim);
         if (rope->kind == FIRN_ROPE_LINEAR)
@@ -163,9 +163,20 @@ void firn_rope_fill(float *table, int64_t positions, int64_t dim, const struct f
             frequency = yarn(rope, i, dim, frequency);
         if (i < rope->n_factors)
             frequency /= (double) rope->factors[i];
-        for (int64_t p = 0; p < positions; p++) {
+        for (int64_t p = from; p < to; p++) {
             table[p * dim + i] = (float) (rope->gain * cos((double) p * frequency));
             table[p * dim + half + i] = (float) (rope->gain * sin((double) p * frequency));
         }
     }
+}
+
+void firn_rope_fill(float *table, int64_t positions, int64_t dim, const struct firn_rope *rope)
+{
+    fill_rows(table, 0, positions, positions, dim, rope);
+}
+
+void firn_rope_fill_growing(float *table, int64_t positions, int64_t dim, const struct firn_rope *rope)
+{
+    for (int64_t p = 0; p < positions; p++)
+        fill_rows(table, p, p + 1, p + 1, dim, rope);
 }

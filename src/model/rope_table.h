@@ -29,5 +29,7 @@ firn_status firn_rope_read(struct firn_rope *rope, double theta, const json_t *s
 int64_t firn_rope_limit(const struct firn_rope *rope, int64_t max_positions);
 /* table [positions, dim], dim even; `positions` is the length of the sequences too (dynamic scaling). */
 void firn_rope_fill(float *table, int64_t positions, int64_t dim, const struct firn_rope *rope);
+/* The same for tokens that are added one by one: row p is that of a sequence of p + 1 tokens. */
+void firn_rope_fill_growing(float *table, int64_t positions, int64_t dim, const struct firn_rope *rope);
 
 #endif

@@ -326,6 +326,9 @@ static firn_status save_config(struct firn_model *m, const struct firn_build_par
                              : firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a path");
     if (m->gguf_config != NULL)
         config = json_deep_copy(m->gguf_config);
+    if (status == FIRN_OK && m->config.rope.n_factors > 0)
+        status = firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = m->directory, .key = "rope_freqs.weight",
+                           .what = "has no key in config.json: a model folder cannot be written from this GGUF file");
     if (status == FIRN_OK) {
         json_object_set_new(config, "architectures", json_pack("[s]", m->arch->class_name[p->task]));
         json_object_del(config, "_name_or_path");

@@ -72,6 +72,14 @@ static void dynamic_scaling_leaves_short_sequences_as_they_are(void **state)
     firn_rope_fill(a, 64, 4, &plain);
     firn_rope_fill(b, 64, 4, &dynamic);
     assert_memory_equal(a, b, sizeof a);
+    /* tokens that come one by one: as they are up to 64, then each with its own length */
+    float c[80 * 4], d[80 * 4];
+    firn_rope_fill_growing(c, 80, 4, &dynamic);
+    assert_memory_equal(a, c, sizeof a);
+    firn_rope_fill(d, 70, 4, &dynamic);
+    assert_memory_equal(c + 69 * 4, d + 69 * 4, 4 * sizeof *c);
+    firn_rope_fill(d, 80, 4, &dynamic);
+    assert_true(memcmp(c + 69 * 4, d + 69 * 4, 4 * sizeof *c) != 0);
 }
 
 static void a_scaling_says_how_long_a_sequence_may_be(void **state)

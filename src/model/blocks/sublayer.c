@@ -42,7 +42,7 @@ firn_val firn_join(struct firn_build *b, enum firn_sublayer_kind kind, firn_val 
 /* Positions do not count padding, so a cache that is longer than the model's context holds no position beyond it. */
 static int64_t n_positions(const struct firn_build *b)
 {
-    const int64_t most = firn_model_cache_limit(b->model);
+    const int64_t most = firn_model_limit(b->model);
     if (b->p->cache_length == 0)
         return b->n_prefix + b->n_virtual + b->p->length;
     return b->p->cache_length < most ? b->p->cache_length : most;
@@ -50,9 +50,13 @@ static int64_t n_positions(const struct firn_build *b)
 
 firn_val firn_rope_leaf(struct firn_build *b, bool is_local)
 {
-    const int64_t positions = n_positions(b);
+    const struct firn_config *c = &b->model->config;
+    const bool is_dynamic = (is_local ? c->local_rope.kind : c->rope.kind) == FIRN_ROPE_DYNAMIC;
+    const bool grows = is_dynamic && b->p->continues; /* each new token meets a sequence that is longer by one */
+    const int64_t positions = is_dynamic && !grows ? b->n_prefix + b->n_virtual + b->p->length : n_positions(b);
     return firn_graph_leaf(b->g, FIRN_LEAF_WEIGHT,
-                           FIRN_STR("rope.%s%lld", is_local ? "local." : "", (long long) positions), FIRN_F32,
+                           FIRN_STR("rope.%s%s%lld", is_local ? "local." : "", grows ? "grows." : "", (long long) positions),
+                           FIRN_F32,
                            firn_dims(positions, b->model->config.head_dim));
 }
 
