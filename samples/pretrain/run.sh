@@ -16,6 +16,11 @@ while [ $# -gt 0 ]; do
 done
 
 ./tests/run.sh --build
+if ! command -v python3 >/dev/null; then
+    as_root=''
+    [ "$(id -u)" = 0 ] || as_root='sudo'
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends python3-minimal
+fi
 data=build/quickstart/data out=runs/pretrain
 samples/shared/sections.sh "$data"
 samples/shared/descriptions.sh "$data"
