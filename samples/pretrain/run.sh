@@ -19,7 +19,7 @@ done
 if ! command -v python3 >/dev/null; then
     as_root=''
     [ "$(id -u)" = 0 ] || as_root='sudo'
-    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends python3-minimal
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends python3
 fi
 data=build/quickstart/data out=runs/pretrain
 samples/shared/sections.sh "$data"
