@@ -95,15 +95,23 @@ printf 'one-xyz\ttext\n' | "$firn" classify model --adapter one-ia3 --adapter on
 grep -q 'line 1: expected .*one-ia3, one-dora, got one-xyz' err || wrong "an unknown name: $(cat err)"
 
 # and of generation, where the cache is shared too
-if [ -d "$golden/cases/llama-lora-clip/adapter_final" ]; then
-    cp -r "$golden/cases/llama-lora-clip/adapter_final" first
-    cp -r "$golden/cases/llama-lora-layers/adapter_final" second
+if [ -d "$golden/cases/llama-lora/adapter_final" ]; then
+    cp -r "$golden/cases/llama-lora/adapter_final" first
+    cp -r "$golden/cases/llama-prefix/adapter_final" second
     say() { "$firn" generate "$golden/models/llama" --device "$device" --max-new-tokens 8 "$@"; }
     printf 'one\nthree or more\n' | say --adapter first >a || wrong "generate with the first"
     printf 'two of them\n' | say --adapter second >b || wrong "generate with the second"
     printf 'first\tone\nsecond\ttwo of them\nfirst\tthree or more\n' | say --adapter first --adapter second >c ||
         wrong "generate with both"
     { sed -n 1p a; cat b; sed -n 2p a; } | cmp - c || wrong "two adapters generate otherwise than each alone"
+    # half of an adapter twice is the adapter
+    cp -r first twin
+    "$firn" combine --adapter first --adapter twin --weight 0.5 --weight 0.5 --out sum >out 2>err || wrong "combine: $(cat err)"
+    grep -q '"r": 8' sum/adapter_config.json || wrong "ranks do not add up: $(grep '"r"' sum/adapter_config.json)"
+    printf 'one\nthree or more\n' | say --adapter sum | cmp - a || wrong "a sum of halves says something else"
+    "$firn" combine --adapter first --adapter one-ia3 --out none >out 2>err && wrong "an adapter of another kind is summed"
+    grep -q 'peft_type: expected LORA, got "IA3"' err || wrong "another kind: $(cat err)"
+    [ -e none ] && wrong "a refused sum leaves something"
 fi
 
 [ $failed = 0 ]

@@ -267,6 +267,84 @@ static void the_shared_matrices_of_vera_are_those_that_pytorch_draws(void **stat
     assert_true(off_at_start("llama", FIRN_TASK_CAUSAL_LM, "{\"type\":\"vera\",\"r\":3}") == 0);
 }
 
+/* Moments of a tensor's first values over many seeds: mean, variance and fourth moment of what the method publishes. */
+static void check_moments(const char *method, const char *name, double variance, bool is_uniform)
+{
+    enum { SEEDS = 400 };
+    struct tiny t;
+    double sum = 0, squares = 0, fourth = 0, n = 0;
+    float *again = NULL;
+    expect_ok(tiny_open(&t, "llama", FIRN_TASK_CAUSAL_LM, method), &t.err);
+    const struct firn_param *p = get(&t, name);
+    const int64_t count = firn_shape_count(&p->shape);
+    again = calloc((size_t) t.adapter.params.flat + 1, sizeof *again);
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        expect_ok(firn_adapter_init(&t.adapter, &t.model, seed, t.flat, &t.err), &t.err);
+        for (int64_t k = 0; k < count; k++) {
+            const double x = (double) t.flat[p->offset + k];
+            sum += x;
+            squares += x * x;
+            fourth += x * x * x * x;
+            n++;
+        }
+        if (seed != 7)
+            continue;
+        expect_ok(firn_adapter_init(&t.adapter, &t.model, seed, again, &t.err), &t.err);
+        assert_memory_equal(again + p->offset, t.flat + p->offset, sizeof *again * (size_t) count);
+    }
+    /* six standard errors of each: kurtosis 1.8 of a uniform, 3 of a normal variable */
+    const double kurtosis = is_uniform ? 1.8 : 3, mean = sum / n, found = squares / n;
+    const bool is_right = fabs(mean) <= 6 * sqrt(variance / n) &&
+                          fabs(found - variance) <= 6 * variance * sqrt((kurtosis - 1) / n) &&
+                          fabs(fourth / n / (found * found) - kurtosis) <= 60 / sqrt(n);
+    if (!is_right)
+        fail_msg("%s: %s: mean %g, variance %g (not %g), kurtosis %g (not %g)", method, name, mean, found, variance,
+                 fourth / n / (found * found), kurtosis);
+    free(again);
+    tiny_close(&t);
+}
+
+static void first_values_have_the_published_moments(void **state)
+{
+    (void) state;
+    static const char target[] = "\"target_modules\":[\"q_proj\",\"embed_tokens\"]}";
+    /* U(1 / sqrt(in)) has the variance 1 / (3 in) */
+    check_moments(FIRN_STR("{\"type\":\"lora\",\"r\":4,%s", target), Q "lora_A.weight", 1.0 / 24, true);
+    check_moments(FIRN_STR("{\"type\":\"lora\",\"r\":4,%s", target),
+                  "base_model.model.model.embed_tokens.lora_embedding_B", 1, false);
+    check_moments(FIRN_STR("{\"type\":\"lora\",\"r\":4,\"init_lora_weights\":\"gaussian\",%s", target), Q "lora_A.weight",
+                  1.0 / 16, false);
+    check_moments(FIRN_STR("{\"type\":\"lora\",\"r\":4,\"init_lora_weights\":false,%s", target), Q "lora_B.weight", 1.0 / 12,
+                  true);
+    check_moments("{\"type\":\"adalora\",\"total_step\":9,\"init_r\":4,\"target_r\":2}", Q "lora_A", 0.0004, false);
+    check_moments("{\"type\":\"adalora\",\"total_step\":9,\"init_r\":4,\"target_r\":2}", Q "lora_B", 0.0004, false);
+    check_moments("{\"type\":\"ia3\",\"init_ia3_weights\":false}",
+                  "base_model.model.model.layers.0.self_attn.k_proj.ia3_l", 1, false);
+    check_moments("{\"type\":\"vera\",\"r\":4,\"init_weights\":false}", Q "vera_lambda_d", 1, false);
+}
+
+/* Where first values are numbers and not drawn: B of LoRA, E of AdaLoRA, the vectors of (IA)^3 and VeRA. */
+static void first_values_that_change_nothing(void **state)
+{
+    (void) state;
+    static const struct { const char *method, *name; float value; } all[] = {
+        { "{\"type\":\"lora\"}", Q "lora_B.weight", 0 },
+        { "{\"type\":\"lora\",\"init_lora_weights\":\"gaussian\"}", Q "lora_B.weight", 0 },
+        { "{\"type\":\"adalora\",\"total_step\":9}", Q "lora_E", 0 },
+        { "{\"type\":\"vera\",\"r\":4,\"d_initial\":0.25}", Q "vera_lambda_d", 0.25f },
+        { "{\"type\":\"vera\",\"r\":4}", Q "vera_lambda_b", 0 },
+        { "{\"type\":\"ia3\"}", "base_model.model.model.layers.0.mlp.down_proj.ia3_l", 1 },
+    };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        struct tiny t;
+        expect_ok(tiny_open(&t, "llama", FIRN_TASK_CAUSAL_LM, all[i].method), &t.err);
+        const struct firn_param *p = get(&t, all[i].name);
+        for (int64_t k = 0; k < firn_shape_count(&p->shape); k++)
+            assert_true(t.flat[p->offset + k] == all[i].value);
+        tiny_close(&t);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -276,6 +354,8 @@ int main(void)
         cmocka_unit_test(factors_out_of_the_weight_are_saved_as_a_plain_adapter),
         cmocka_unit_test(starts_that_cannot_be_are_refused),
         cmocka_unit_test(the_second_factor_and_vectors_learn_faster_with_lora_plus),
+        cmocka_unit_test(first_values_have_the_published_moments),
+        cmocka_unit_test(first_values_that_change_nothing),
         cmocka_unit_test(the_shared_matrices_of_vera_are_those_that_pytorch_draws),
     };
     return cmocka_run_group_tests(tests, make, drop);
