@@ -25,7 +25,7 @@ data=build/quickstart/data out=runs/pretrain
 samples/shared/sections.sh "$data"
 samples/shared/descriptions.sh "$data"
 
-width=192 layers=4 vocabulary=2048 epochs=2 steps=0 sizes='[256, 4096]' seeds='[1, 2]' tune_steps=120
+width=192 layers=4 vocabulary=2048 epochs=2 steps=0 sizes='[256, 2048]' seeds='[1, 2]' tune_steps=80
 if $quick; then
     width=48 layers=2 vocabulary=420 steps=12 sizes='[64]' seeds='[1]' tune_steps=6
     out=build/quickstart/pretrain
@@ -43,8 +43,8 @@ if [ ! -f "$out/section-test.jsonl" ]; then
         python3 samples/pretrain/make_tokenizer.py "$texts" "$out/$model-config" $vocabulary
     done
     ln -sf "$(realpath "$texts")" "$out/texts.jsonl"
-    LC_ALL=C awk -v out="$out" -v kind=train -v words=40 -f samples/pretrain/tasks.awk "$texts"
-    LC_ALL=C awk -v out="$out" -v kind=test -v words=40 -f samples/pretrain/tasks.awk "$tests"
+    LC_ALL=C awk -v out="$out" -v kind=train -v words=24 -f samples/pretrain/tasks.awk "$texts"
+    LC_ALL=C awk -v out="$out" -v kind=test -v words=24 -f samples/pretrain/tasks.awk "$tests"
 fi
 cat >"$out/gpt2-config/config.json" <<JSON
 {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "vocab_size": $vocabulary, "n_positions": 256,
@@ -93,7 +93,7 @@ method:
   - {name: prefix, type: prefix_tuning, num_virtual_tokens: 20, train: {learning_rate: 3e-2}}
   - {name: prompt, type: prompt_tuning, num_virtual_tokens: 20, train: {learning_rate: 1e-1}}
   - {name: p-tuning, type: p_tuning, num_virtual_tokens: 20, encoder_hidden_size: $width, train: {learning_rate: 3e-3}}
-train: {num_train_epochs: 2, batch_size: 32, max_length: 128, max_target_length: 8, lr_scheduler_type: linear,
+train: {num_train_epochs: 2, batch_size: 16, max_length: 96, max_target_length: 8, lr_scheduler_type: linear,
         max_grad_norm: 1.0, save_steps: 0, eval_steps: 1000000}
 compare: {seeds: $seeds, sizes: $sizes, min_steps: $tune_steps}
 output: $out/$1-tune
