@@ -163,9 +163,9 @@ static firn_val embed(const void *settings, struct firn_build *b, const struct f
     return y;
 }
 
-static const char *identity_name(int64_t r)
+static const char *identity_name(int64_t r, char *text, size_t size)
 {
-    return FIRN_STR("minus_identity.%lld", (long long) r);
+    return firn_format(text, size, "minus_identity.%lld", (long long) r);
 }
 
 static firn_status freeze(const struct firn_adapter *a, struct firn_model *m, const struct firn_safetensors *file,
@@ -178,7 +178,7 @@ static firn_status freeze(const struct firn_adapter *a, struct firn_model *m, co
         if (!firn_wrap_path(p, "lora_E", path, sizeof path))
             continue;
         const int64_t r = p->shape.dim[0];
-        float *x = firn_weights_room(&m->weights, identity_name(r), r * r);
+        float *x = firn_weights_room(&m->weights, identity_name(r, path, sizeof path), r * r);
         if (x == NULL)
             return firn_fail(err, FIRN_ERR_MEMORY, .key = p->name, .what = "out of memory for it");
         for (int64_t k = 0; k < r * r; k++)
@@ -202,7 +202,7 @@ static firn_val penalty(const void *settings, struct firn_build *b)
             continue;
         const int64_t r = p->shape.dim[is_a ? 0 : 1];
         const firn_val x = firn_param_view(b, p);
-        const firn_val identity = firn_graph_leaf(b->g, FIRN_LEAF_WEIGHT, identity_name(r), FIRN_F32, firn_dims(r, r));
+        const firn_val identity = firn_graph_leaf(b->g, FIRN_LEAF_WEIGHT, identity_name(r, path, sizeof path), FIRN_F32, firn_dims(r, r));
         const firn_val norm = firn_norm2(b->g, firn_matmul(b->g, x, x, firn_matmul_params(.trans_a = !is_a, .trans_b = is_a,
                                                                                           .residual = identity)));
         sum = n++ > 0 ? firn_add(b->g, sum, norm) : norm;
