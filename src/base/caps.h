@@ -32,6 +32,7 @@ struct firn_limits {
     uint64_t max_alloc_bytes;      /* one allocation */
     uint32_t bind_align;           /* offset of a binding is a multiple of it */
     uint64_t memory_bytes;         /* free for this process, as far as the device says; 0 unknown */
+    uint64_t slice_flops;          /* longest piece of work between two waits; 0: the device finds out */
     int n_threads;                 /* host devices */
 };
 

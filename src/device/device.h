@@ -31,6 +31,7 @@ struct firn_step {
     struct firn_call call;
     int n_in, n_out;
     struct firn_bind in[FIRN_MAX_IN], out[FIRN_MAX_OUT], scratch;
+    double cost;                                 /* about its floating-point operations; 0: unknown, short */
     uint32_t updates;                            /* bit i: input i is written too */
     void (*host)(const struct firn_call *call);  /* host devices */
     const struct firn_kernel *kernel;            /* shader devices */
@@ -66,6 +67,7 @@ struct firn_device {
     char driver[128]; /* driver name and version */
     bool is_host;     /* runs step->host; kernels are not used */
     bool is_exact;    /* cpu:exact: plans take op->ref */
+    uint64_t tuning;  /* changes when programs would be recorded otherwise than before: record them again */
     bool is_software; /* a Vulkan driver on the CPU */
     struct firn_log log;
 };

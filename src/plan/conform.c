@@ -256,6 +256,7 @@ static firn_status try_case(struct firn_device *d, const struct firn_op *op,
         struct firn_step step = { .label = k != NULL ? k->name : op->name, .call = got.call,
                                   .n_in = op->n_in, .n_out = op->n_out, .updates = op->updates,
                                   .kernel = k, .host = op->cpu };
+        step.cost = op->flops != NULL ? op->flops(&got.call) : 0;
         bool is_clean = true;
         struct firn_error fault = { 0 };
         op->ref(&want.call);

@@ -27,7 +27,7 @@ struct firn_plan {
     char **labels;
     struct firn_store *store;
     struct firn_program *programs[FIRN_PHASE_COUNT];
-    uint64_t generation;
+    uint64_t generation, tuning; /* of store and device when the programs were recorded */
 };
 
 static bool kernel_fits(const struct firn_kernel *k, const struct firn_call *call,
@@ -212,6 +212,7 @@ bool firn_plan_step(const struct firn_plan *plan, uint32_t index, struct firn_st
                              .host = p->host, .kernel = p->kernel };
     *phase = n->phase;
     firn_node_call(plan->g, n, &s->call);
+    s->cost = n->op->flops != NULL ? n->op->flops(&s->call) : 0;
     for (int k = 0; k < s->n_in; k++)
         s->in[k] = bind_value(plan, n->in[k]);
     for (int j = 0; j < s->n_out; j++)
@@ -244,12 +245,13 @@ firn_status firn_plan_bind(struct firn_plan *plan, struct firn_store *store, str
     for (int phase = 0; phase < FIRN_PHASE_COUNT && status == FIRN_OK; phase++)
         status = record(plan, (enum firn_phase) phase, err);
     plan->generation = store->generation;
+    plan->tuning = store->device->tuning;
     return status;
 }
 
 firn_status firn_plan_run(struct firn_plan *plan, bool micro, bool update, struct firn_error *err)
 {
-    if (plan->generation != plan->store->generation) {
+    if (plan->generation != plan->store->generation || plan->tuning != plan->store->device->tuning) {
         const firn_status status = firn_plan_bind(plan, plan->store, err);
         if (status)
             return status;

@@ -17,6 +17,7 @@ struct module {
 struct entry {
     const struct module *module;
     int n_spec, n_bindings;
+    bool has_base;
     uint32_t spec[FIRN_MAX_SPEC];
     VkPipeline handle;
 };
@@ -200,6 +201,7 @@ static firn_status create(struct firn_vk *d, const struct entry *e, const struct
     const bool sets_size = e->module->needs_size && d->caps.sets_subgroup_size;
     const VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+        .flags = e->has_base ? VK_PIPELINE_CREATE_DISPATCH_BASE_BIT : 0,
         .stage = { .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
                    .pNext = sets_size ? &size : NULL,
                    .flags = sets_size ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
@@ -228,12 +230,12 @@ static firn_status grow(struct firn_vk_pipelines *p, struct firn_error *err)
 }
 
 firn_status firn_vk_pipeline_get(struct firn_vk *d, const struct firn_kernel *kernel,
-                                 const struct firn_dispatch *dispatch, int n_bindings,
+                                 const struct firn_dispatch *dispatch, int n_bindings, bool has_base,
                                  struct firn_vk_pipeline *out, struct firn_error *err)
 {
     struct firn_vk_pipelines *p = d->pipelines;
     const struct layout *layout;
-    struct entry e = { .n_spec = dispatch->n_spec, .n_bindings = n_bindings };
+    struct entry e = { .n_spec = dispatch->n_spec, .n_bindings = n_bindings, .has_base = has_base };
     memcpy(e.spec, dispatch->spec, sizeof e.spec[0] * (size_t) e.n_spec);
     firn_status s = module_get(d, kernel, &e.module, err);
     if (s == FIRN_OK)
@@ -243,7 +245,7 @@ firn_status firn_vk_pipeline_get(struct firn_vk *d, const struct firn_kernel *ke
     for (int i = 0; i < p->n_entries; i++) {
         const struct entry *have = &p->entries[i];
         if (have->module == e.module && have->n_spec == e.n_spec &&
-            have->n_bindings == n_bindings && memcmp(have->spec, e.spec, sizeof e.spec) == 0) {
+            have->n_bindings == n_bindings && have->has_base == has_base && memcmp(have->spec, e.spec, sizeof e.spec) == 0) {
             *out = (struct firn_vk_pipeline){ have->handle, layout->pipeline, layout->set };
             return FIRN_OK;
         }

@@ -13,8 +13,9 @@ struct firn_vk_pipeline {
 
 firn_status firn_vk_pipelines_open(struct firn_vk *d, struct firn_error *err);
 void firn_vk_pipelines_close(struct firn_vk *d);
+/* has_base: for dispatches that do not start at work group 0. */
 firn_status firn_vk_pipeline_get(struct firn_vk *d, const struct firn_kernel *kernel,
-                                 const struct firn_dispatch *dispatch, int n_bindings,
+                                 const struct firn_dispatch *dispatch, int n_bindings, bool has_base,
                                  struct firn_vk_pipeline *out, struct firn_error *err);
 /* Writes the driver's cache to disk when pipelines were made since. */
 void firn_vk_pipelines_save(struct firn_vk *d);

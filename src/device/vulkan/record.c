@@ -9,7 +9,9 @@
 
 struct firn_program {
     VkDescriptorPool sets;
-    VkCommandBuffer commands;
+    VkCommandBuffer *commands;
+    uint32_t n_commands;
+    double cost;
 };
 
 /* A step's bindings, in the order of the shader's numbers. */
@@ -23,12 +25,16 @@ struct recorder {
     struct firn_vk *d;
     struct firn_program *program;
     struct firn_vk_hazards hazards;
+    VkCommandBuffer commands; /* being recorded */
+    double cost;              /* of what it holds */
     VkPipeline bound;
     bool writes_host; /* something that the host can see was written */
 };
 
-VkCommandBuffer firn_vk_program_commands(const struct firn_program *p)
+const VkCommandBuffer *firn_vk_program_commands(const struct firn_program *p, uint32_t *n, double *cost)
 {
+    *n = p->n_commands;
+    *cost = p->cost;
     return p->commands;
 }
 
@@ -102,7 +108,7 @@ static void barrier(struct recorder *r, VkPipelineStageFlags from, VkAccessFlags
     const VkMemoryBarrier b = { .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
                                 .srcAccessMask = made,
                                 .dstAccessMask = used };
-    r->d->vk.vkCmdPipelineBarrier(r->program->commands, from, to, 0, 1, &b, 0, NULL, 0, NULL);
+    r->d->vk.vkCmdPipelineBarrier(r->commands, from, to, 0, 1, &b, 0, NULL, 0, NULL);
     r->d->stats.barriers++;
 }
 
@@ -161,37 +167,118 @@ static firn_status set_up(const struct recorder *r, const struct firn_step *step
     return FIRN_OK;
 }
 
-/* One dispatch of a step; *set is made by the first. */
-static firn_status record_dispatch(struct recorder *r, const struct firn_step *step, const struct firn_kernel *k,
-                                   int64_t turn, const struct bindings *b, VkDescriptorSet *set, struct firn_error *err)
+static firn_status begin_part(struct recorder *r, struct firn_error *err)
 {
     struct firn_vk *d = r->d;
-    const VkCommandBuffer cmd = r->program->commands;
+    struct firn_program *p = r->program;
+    const VkPipelineStageFlags work =
+        VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
+    const VkCommandBufferAllocateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+        .commandPool = d->commands,
+        .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
+        .commandBufferCount = 1,
+    };
+    /* a program may be in one submission more than once */
+    const VkCommandBufferBeginInfo begin = {
+        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
+        .flags = VK_COMMAND_BUFFER_USAGE_SIMULTANEOUS_USE_BIT,
+    };
+    VkCommandBuffer *list = realloc(p->commands, sizeof *list * (p->n_commands + 1));
+    if (list == NULL)
+        return firn_fail(err, FIRN_ERR_MEMORY, .what = "no memory for a list of commands");
+    p->commands = list;
+    firn_status s = FIRN_VK(d->vk.vkAllocateCommandBuffers(d->device, &info, &r->commands), err);
+    if (s != FIRN_OK)
+        return s;
+    p->commands[p->n_commands++] = r->commands;
+    d->stats.command_buffers++;
+    r->cost = 0;
+    r->bound = VK_NULL_HANDLE;
+    s = FIRN_VK(d->vk.vkBeginCommandBuffer(r->commands, &begin), err);
+    if (s != FIRN_OK)
+        return s;
+    /* what earlier programs, parts and copies wrote; the host's writes are visible by being submitted after */
+    barrier(r, work, VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
+            VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
+            VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT);
+    firn_vk_hazards_clear(&r->hazards);
+    return FIRN_OK;
+}
+
+static firn_status end_part(struct recorder *r, struct firn_error *err)
+{
+    if (r->writes_host)
+        barrier(r, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_ACCESS_SHADER_WRITE_BIT,
+                VK_PIPELINE_STAGE_HOST_BIT, VK_ACCESS_HOST_READ_BIT);
+    r->program->cost += r->cost;
+    return FIRN_VK(r->d->vk.vkEndCommandBuffer(r->commands), err);
+}
+
+/* Room for work of this cost: in this part, or in one of its own. */
+static firn_status make_room(struct recorder *r, double cost, struct firn_error *err)
+{
+    if (r->cost == 0 || r->cost + cost <= r->d->budget)
+        return FIRN_OK;
+    const firn_status s = end_part(r, err);
+    return s ? s : begin_part(r, err);
+}
+
+/* Work groups begin .. end of the axis that a dispatch is cut along. */
+static void put_dispatch(struct recorder *r, const struct firn_dispatch *dispatch, const struct firn_vk_pipeline *pipeline,
+                         const VkDescriptorSet *set, uint32_t begin, uint32_t end, int axis)
+{
+    struct firn_vk *d = r->d;
+    uint32_t from[3] = { 0, 0, 0 }, n[3] = { dispatch->groups[0], dispatch->groups[1], dispatch->groups[2] };
+    if (pipeline->handle != r->bound)
+        d->vk.vkCmdBindPipeline(r->commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline->handle);
+    r->bound = pipeline->handle;
+    d->vk.vkCmdBindDescriptorSets(r->commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline->layout, 0, 1, set, 0, NULL);
+    if (dispatch->n_push > 0)
+        d->vk.vkCmdPushConstants(r->commands, pipeline->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0,
+                                 (uint32_t) dispatch->n_push * 4, dispatch->push);
+    if (end - begin == n[axis]) {
+        d->vk.vkCmdDispatch(r->commands, n[0], n[1], n[2]);
+    } else {
+        from[axis] = begin;
+        n[axis] = end - begin;
+        d->vk.vkCmdDispatchBase(r->commands, from[0], from[1], from[2], n[0], n[1], n[2]);
+    }
+    d->stats.dispatches++;
+}
+
+/* One dispatch of a step, in as many slices as the budget asks for; *set is made by the first. Shaders see the number of work
+ * groups of a slice, and count on that along x only: slices are cut along y or z. */
+static firn_status record_dispatch(struct recorder *r, const struct firn_step *step, const struct firn_kernel *k,
+                                   int64_t turn, double cost, const struct bindings *b, VkDescriptorSet *set,
+                                   struct firn_error *err)
+{
+    struct firn_vk *d = r->d;
     struct firn_dispatch dispatch;
     struct firn_vk_pipeline pipeline;
     bool is_empty;
     firn_status s = set_up(r, step, k, turn, &dispatch, &is_empty, err);
     if (s != FIRN_OK || is_empty)
         return s;
-    s = firn_vk_pipeline_get(d, k, &dispatch, b->n, &pipeline, err);
+    const int axis = dispatch.groups[1] > 1 ? 1 : 2;
+    const uint32_t groups = dispatch.groups[axis];
+    const uint32_t slices = cost <= d->budget ? 1 : cost / d->budget < groups ? (uint32_t) (cost / d->budget) + 1 : groups;
+    s = firn_vk_pipeline_get(d, k, &dispatch, b->n, slices > 1, &pipeline, err);
     if (s == FIRN_OK && *set == VK_NULL_HANDLE)
         s = make_set(r, b, pipeline.set_layout, set, err);
-    if (s != FIRN_OK)
-        return s;
-    if (firn_vk_hazards_meet(&r->hazards, b->access, b->n))
-        barrier_between(r);
-    if (!firn_vk_hazards_add(&r->hazards, b->access, b->n))
-        return firn_fail(err, FIRN_ERR_MEMORY, .what = "no memory for the list of accesses");
-    if (pipeline.handle != r->bound)
-        d->vk.vkCmdBindPipeline(cmd, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline.handle);
-    r->bound = pipeline.handle;
-    d->vk.vkCmdBindDescriptorSets(cmd, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline.layout, 0, 1, set, 0, NULL);
-    if (dispatch.n_push > 0)
-        d->vk.vkCmdPushConstants(cmd, pipeline.layout, VK_SHADER_STAGE_COMPUTE_BIT, 0,
-                                 (uint32_t) dispatch.n_push * 4, dispatch.push);
-    d->vk.vkCmdDispatch(cmd, dispatch.groups[0], dispatch.groups[1], dispatch.groups[2]);
-    d->stats.dispatches++;
-    return FIRN_OK;
+    for (uint32_t i = 0; i < slices && s == FIRN_OK; i++) {
+        s = make_room(r, cost / slices, err);
+        if (s == FIRN_OK && i == 0 && firn_vk_hazards_meet(&r->hazards, b->access, b->n))
+            barrier_between(r);
+        if (s == FIRN_OK && !firn_vk_hazards_add(&r->hazards, b->access, b->n))
+            s = firn_fail(err, FIRN_ERR_MEMORY, .what = "no memory for the list of accesses");
+        if (s != FIRN_OK)
+            break;
+        put_dispatch(r, &dispatch, &pipeline, set, (uint32_t) ((uint64_t) groups * i / slices),
+                     (uint32_t) ((uint64_t) groups * (i + 1) / slices), axis);
+        r->cost += cost / slices;
+    }
+    return s;
 }
 
 static firn_status record_step(struct recorder *r, const struct firn_step *step,
@@ -206,7 +293,7 @@ static firn_status record_step(struct recorder *r, const struct firn_step *step,
     for (const struct firn_kernel *k = step->kernel; k != NULL && s == FIRN_OK; k = k->then) {
         const int64_t turns = k->turns != NULL ? k->turns(&step->call) : 1;
         for (int64_t turn = 0; turn < turns && s == FIRN_OK; turn++)
-            s = record_dispatch(r, step, k, turn, &b, &set, err);
+            s = record_dispatch(r, step, k, turn, step->cost / (double) turns, &b, &set, err);
     }
     return s;
 }
@@ -214,21 +301,7 @@ static firn_status record_step(struct recorder *r, const struct firn_step *step,
 static firn_status record(struct recorder *r, const struct firn_step *steps, int n_steps,
                           struct firn_error *err)
 {
-    struct firn_vk *d = r->d;
-    const VkPipelineStageFlags work =
-        VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
-    /* a program may be in one submission more than once */
-    const VkCommandBufferBeginInfo begin = {
-        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
-        .flags = VK_COMMAND_BUFFER_USAGE_SIMULTANEOUS_USE_BIT,
-    };
-    firn_status s = FIRN_VK(d->vk.vkBeginCommandBuffer(r->program->commands, &begin), err);
-    if (s != FIRN_OK)
-        return s;
-    /* what earlier programs and copies wrote; the host's writes are visible by being submitted after */
-    barrier(r, work, VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
-            VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
-            VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT);
+    firn_status s = begin_part(r, err);
     for (int i = 0; i < n_steps && s == FIRN_OK; i++) {
         struct firn_error why = { 0 };
         s = record_step(r, &steps[i], &why);
@@ -237,12 +310,7 @@ static firn_status record(struct recorder *r, const struct firn_step *steps, int
         else if (s != FIRN_OK && err != NULL)
             *err = why;
     }
-    if (s != FIRN_OK)
-        return s;
-    if (r->writes_host)
-        barrier(r, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_ACCESS_SHADER_WRITE_BIT,
-                VK_PIPELINE_STAGE_HOST_BIT, VK_ACCESS_HOST_READ_BIT);
-    return FIRN_VK(d->vk.vkEndCommandBuffer(r->program->commands), err);
+    return s ? s : end_part(r, err);
 }
 
 static firn_status make_pool(struct firn_vk *d, const struct firn_step *steps, int n_steps,
@@ -270,15 +338,7 @@ firn_status firn_vk_program_create(struct firn_device *device, const struct firn
     if (p == NULL)
         return firn_fail(err, FIRN_ERR_MEMORY, .what = "no memory for a program");
     struct recorder r = { .d = d, .program = p };
-    const VkCommandBufferAllocateInfo info = {
-        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
-        .commandPool = d->commands,
-        .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
-        .commandBufferCount = 1,
-    };
     firn_status s = make_pool(d, steps, n_steps, &p->sets, err);
-    if (s == FIRN_OK)
-        s = FIRN_VK(d->vk.vkAllocateCommandBuffers(d->device, &info, &p->commands), err);
     if (s == FIRN_OK)
         s = record(&r, steps, n_steps, err);
     firn_vk_hazards_free(&r.hazards);
@@ -296,8 +356,9 @@ void firn_vk_program_destroy(struct firn_device *device, struct firn_program *p)
     struct firn_vk *d = firn_vk_of(device);
     if (p == NULL)
         return;
-    if (p->commands != VK_NULL_HANDLE)
-        d->vk.vkFreeCommandBuffers(d->device, d->commands, 1, &p->commands);
+    if (p->n_commands > 0)
+        d->vk.vkFreeCommandBuffers(d->device, d->commands, p->n_commands, p->commands);
+    free(p->commands);
     d->vk.vkDestroyDescriptorPool(d->device, p->sets, NULL);
     free(p);
 }

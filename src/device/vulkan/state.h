@@ -20,6 +20,7 @@ struct firn_vk {
     VkCommandPool commands;
     VkFence fence;
     bool is_lost;
+    double budget; /* cost of one command buffer; infinite on a driver on the CPU, which no watchdog looks after */
     struct firn_vk_memory memory;
     struct firn_vk_cache cache;
     struct firn_vk_pipelines *pipelines;
@@ -60,8 +61,8 @@ firn_status firn_vk_write(struct firn_device *d, struct firn_buffer *b, size_t o
 firn_status firn_vk_read(struct firn_device *d, struct firn_buffer *b, size_t offset, void *data,
                          size_t size, struct firn_error *err);
 
-/* submit.c: submits the command buffers in order and waits for the last. */
-firn_status firn_vk_submit(struct firn_vk *d, const VkCommandBuffer *commands, uint32_t n,
+/* submit.c: submits the command buffers in order (apart: each by itself) and waits for the last. */
+firn_status firn_vk_submit(struct firn_vk *d, const VkCommandBuffer *commands, uint32_t n, bool apart,
                            struct firn_error *err);
 firn_status firn_vk_run(struct firn_device *d, struct firn_program *const *programs, int n_programs,
                         struct firn_error *err);
@@ -70,7 +71,8 @@ firn_status firn_vk_run(struct firn_device *d, struct firn_program *const *progr
 firn_status firn_vk_program_create(struct firn_device *d, const struct firn_step *steps, int n_steps,
                                    struct firn_program **out, struct firn_error *err);
 void firn_vk_program_destroy(struct firn_device *d, struct firn_program *p);
-VkCommandBuffer firn_vk_program_commands(const struct firn_program *p);
+/* The command buffers of a program, each within the device's budget; *cost is their work. */
+const VkCommandBuffer *firn_vk_program_commands(const struct firn_program *p, uint32_t *n, double *cost);
 
 /* probe.c: *works false when the device's subgroup arithmetic gives a wrong sum. `known` only looks at the cache. */
 bool firn_vk_probe_known(const struct firn_vk_cache *cache, const struct firn_vk_caps *caps,

@@ -56,7 +56,7 @@ static firn_status copy(struct firn_vk *d, VkBuffer from, VkDeviceSize from_offs
     barrier(d, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_WRITE_BIT,
             VK_PIPELINE_STAGE_HOST_BIT, VK_ACCESS_HOST_READ_BIT);
     s = FIRN_VK(d->vk.vkEndCommandBuffer(d->copy), err);
-    return s != FIRN_OK ? s : firn_vk_submit(d, &d->copy, 1, err);
+    return s != FIRN_OK ? s : firn_vk_submit(d, &d->copy, 1, false, err);
 }
 
 firn_status firn_vk_write(struct firn_device *device, struct firn_buffer *buffer, size_t offset,

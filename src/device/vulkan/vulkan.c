@@ -7,6 +7,7 @@
 #include "device/vulkan/pipeline.h"
 #include "device/vulkan/state.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -87,6 +88,8 @@ static firn_status open(struct firn_vk *d, int index, const char *name,
         s = firn_vk_caps_create_device(&d->caps, d->base.limits.caps, &d->device, err);
     if (s != FIRN_OK)
         return s;
+    /* a first guess that a slow device does in 250 ms; submit.c learns better */
+    d->budget = d->base.limits.slice_flops > 0 ? (double) d->base.limits.slice_flops : d->caps.is_cpu ? INFINITY : 5e9;
     volkLoadDeviceTable(&d->vk, d->device);
     firn_vk_cache_open(&d->cache);
     s = make_objects(d, err);

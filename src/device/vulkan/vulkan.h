@@ -12,6 +12,7 @@ uint64_t firn_vulkan_messages(const struct firn_device *d);
 struct firn_vulkan_stats {
     int shaders_compiled, shaders_cached; /* SPIR-V from the compiler; from the disk cache */
     int pipelines;
+    int command_buffers;      /* recorded, over all programs */
     int dispatches, barriers; /* recorded, over all programs */
     uint64_t memory_bytes;    /* device memory allocated now */
     int allocations;          /* vkAllocateMemory blocks alive now */
