@@ -79,8 +79,8 @@ firn_status firn_args_parse(struct firn_args *args, const struct firn_command *c
     if (status || *wants_help)
         return status;
     for (const struct firn_option *o = flags_of(c); o->name != NULL; o++)
-        if (o->is_required && o->type == FIRN_OPTION_TEXT &&
-            *(char **) ((char *) args->values + o->offset) == NULL)
+        if (o->is_required && (o->type == FIRN_OPTION_TEXT || o->type == FIRN_OPTION_TEXTS) &&
+            *(void **) ((char *) args->values + o->offset) == NULL)
             return firn_fail(err, FIRN_ERR_USAGE, .file = c->name,
                              .key = FIRN_STR("--%s", o->name), .what = "is required");
     if (args->n_words < c->min_words || args->n_words > c->max_words)

@@ -58,6 +58,7 @@ static firn_status run(const struct firn_args *args, struct firn_error *err)
 
 const struct firn_command firn_command_combine = {
     .name = "combine",
+    .words = "",
     .summary = "one adapter that is a weighted sum of LoRA adapters",
     .text = "The sum is exact: factors stand side by side, so ranks add up. The result loads wherever LoRA adapters do.",
     .flags = flags,
