@@ -12,7 +12,7 @@
 
 struct flags {
     char *adapter, *out;
-    bool overwrite, json;
+    bool overwrite, unmerge, json;
 };
 
 #define AT(field) offsetof(struct flags, field)
@@ -22,6 +22,8 @@ static const struct firn_option flags[] = {
     { "out", .type = FIRN_OPTION_TEXT, .offset = AT(out), .unit = "DIR", .is_required = true,
       .help = "where the model goes; must be empty or missing" },
     { "overwrite", .type = FIRN_OPTION_BOOL, .offset = AT(overwrite), .help = "write into a directory that holds files" },
+    { "unmerge", .type = FIRN_OPTION_BOOL, .offset = AT(unmerge),
+      .help = "MODEL is a merged one: takes the adapter out of it again, to rounding" },
     FIRN_FLAG_JSON(json),
     { NULL },
 };
@@ -75,7 +77,7 @@ static firn_status merge(const struct flags *f, const char *model, struct firn_e
         return firn_fail(err, FIRN_ERR_USAGE, .file = f->out, .expected = "an empty or missing directory",
                          .got = "one that holds files (--overwrite writes there)");
     firn_status status = find_task(model, f->adapter, &task, &p, err);
-    const struct firn_save_params save = { .labels = (const char *const *) task.labels.names, .report = &report };
+    const struct firn_save_params save = { .labels = (const char *const *) task.labels.names, .undoes = f->unmerge, .report = &report };
     if (status == FIRN_OK)
         status = firn_model_open(&m, model, err);
     if (status == FIRN_OK)

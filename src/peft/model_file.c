@@ -24,7 +24,7 @@ struct saving {
     const struct firn_adapter *adapter;
     float *flat;
     float *start;                   /* merge: the same where the update counts from its start, with its first values; else NULL */
-    bool merges;
+    bool merges, undoes;
     struct firn_merge_report *report;
     struct firn_named_tensor *list; /* names and types in the file; no data */
     struct source *sources;
@@ -83,11 +83,44 @@ static bool changes(const struct saving *s, const char *name, const struct firn_
     return merge_flat(s, name, shape, s->flat, NULL);
 }
 
+/* Updates are w + u or d w, element by element: what the method makes of zeros is u, of ones d where u is zero. */
+static firn_status take_out(const struct saving *s, const char *name, const struct firn_shape *shape, float *w,
+                            struct firn_error *err)
+{
+    const size_t n = (size_t) firn_shape_count(shape);
+    float *u = calloc(n + 1, sizeof *u), *d = malloc(sizeof *d * (n + 1));
+    bool adds = false;
+    if (u == NULL || d == NULL) {
+        free(u);
+        free(d);
+        return firn_fail(err, FIRN_ERR_MEMORY, .key = name, .what = "out of memory for it");
+    }
+    merge_flat(s, name, shape, s->flat, u);
+    for (size_t i = 0; i < n; i++) {
+        adds |= u[i] != 0;
+        d[i] = 1;
+    }
+    if (!adds)
+        merge_flat(s, name, shape, s->flat, d);
+    bool is_lost = false; /* multiplied by zero */
+    for (size_t i = 0; i < n; i++) {
+        is_lost |= !(d[i] < 0 || d[i] > 0);
+        w[i] = (w[i] - u[i]) / d[i];
+    }
+    free(u);
+    free(d);
+    return is_lost ? firn_fail(err, FIRN_ERR_UNSUPPORTED, .key = name,
+                               .what = "was multiplied by zero: the adapter cannot be taken out again")
+                   : FIRN_OK;
+}
+
 /* w += update - what the update was at its start (PiSSA, OLoRA: W without its first factors is what is frozen). */
 static firn_status merge_into(const struct saving *s, const char *name, const struct firn_shape *shape, float *w,
                               struct firn_error *err)
 {
     const size_t n = (size_t) firn_shape_count(shape);
+    if (s->undoes)
+        return changes(s, name, shape) ? take_out(s, name, shape, w, err) : FIRN_OK;
     if (s->start != NULL && changes(s, name, shape)) {
         float *with = malloc(sizeof *with * (n + 1));
         if (with == NULL)
@@ -445,7 +478,8 @@ firn_status firn_model_save(const struct firn_adapter *a, struct firn_model *m, 
                             struct firn_error *err)
 {
     struct firn_merge_report report = { 0 };
-    struct saving s = { .arch = m->arch, .weights = &m->weights, .adapter = a, .flat = flat, .merges = merges, .report = &report };
+    struct saving s = { .arch = m->arch, .weights = &m->weights, .adapter = a, .flat = flat, .merges = merges,
+                        .undoes = merges && save->undoes, .report = &report };
     firn_status status = list_tensors(&s, m, p, save, err);
     if (status == FIRN_OK)
         status = find_start(&s, m, err);
@@ -481,6 +515,11 @@ firn_status firn_adapter_merge(const struct firn_adapter *a, struct firn_model *
     if (method->merge == NULL && is_more)
         return firn_fail(err, FIRN_ERR_UNSUPPORTED, .key = method->name,
                          .what = "cannot be computed into the weights of a model");
+    const bool counts_from_start = method->anchors != NULL && method->anchors(a->settings);
+    for (size_t i = 0; i < a->params.count && save->undoes; i++)
+        if (counts_from_start || strstr(a->params.list[i].name, "lora_magnitude_vector") != NULL)
+            return firn_fail(err, FIRN_ERR_UNSUPPORTED, .key = a->params.list[i].name,
+                             .what = "its merge depends on the base's own weights and cannot be undone without them");
     const char *name = method->merge != NULL ? breaks_tie(a, m, p->task) : NULL;
     if (name != NULL && p->task == FIRN_TASK_SEQ2SEQ_LM)
         return firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = m->directory, .key = name,

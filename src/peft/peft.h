@@ -74,6 +74,7 @@ struct firn_save_params {
     const char *const *labels;      /* full, merge: n_labels names for config.json; NULL: LABEL_0, ... */
     bool with_state;                /* also what PEFT's files leave out, for training to go on (state.safetensors) */
     enum firn_dtype dtype;          /* full, merge: type of trained tensors; FIRN_NONE: f32 for full, the base's for merge */
+    bool undoes;                    /* merge: takes the adapter out of a model that it was merged into, to rounding */
     struct firn_merge_report *report; /* merge: filled; may be NULL */
 };
 /* Writes what `firn train` leaves in adapter/: PEFT's two files; for `full` a model folder (config.json, weights, tokenizer

@@ -232,6 +232,62 @@ static void a_merged_model_computes_what_the_adapter_did(void **state)
     }
 }
 
+/* Largest difference between the tensors of two folders of one model. */
+static double folder_difference(const char *a, const char *b)
+{
+    struct firn_safetensors x, y;
+    struct firn_error err;
+    double most = 0;
+    expect_ok(firn_safetensors_open(&x, a, &err), &err);
+    expect_ok(firn_safetensors_open(&y, b, &err), &err);
+    for (size_t i = 0; i < x.count; i++) {
+        const struct firn_tensor *t = firn_safetensors_find(&y, x.tensors[i].name);
+        assert_non_null(t);
+        for (int64_t k = 0; k < firn_shape_count(&t->shape); k++) {
+            double p, q;
+            firn_tensor_read_f64(&x.tensors[i].tensor, k, 1, &p);
+            firn_tensor_read_f64(t, k, 1, &q);
+            most = fmax(most, fabs(p - q));
+        }
+    }
+    firn_safetensors_close(&x);
+    firn_safetensors_close(&y);
+    return most;
+}
+
+static void a_merge_can_be_undone(void **state)
+{
+    (void) state;
+    static const char *const methods[] = {
+        "{\"type\":\"lora\",\"r\":3,\"target_modules\":\"all-linear\"}", "{\"type\":\"ia3\"}",
+        "{\"type\":\"vera\",\"r\":3}", "{\"type\":\"adalora\",\"total_step\":9}",
+        "{\"type\":\"lora\",\"use_dora\":true}" };
+    const struct firn_save_params merges = { 0 }, undoes = { .undoes = true };
+    tiny_llama("llama", false, FIRN_F32);
+    for (int i = 0; i < 5; i++) {
+        struct tiny t, merged;
+        const char *there = scratch_path(FIRN_STR("there%d", i)), *back = scratch_path(FIRN_STR("back%d", i));
+        expect_ok(tiny_open(&t, "llama", FIRN_TASK_CAUSAL_LM, methods[i]), &t.err);
+        for (int64_t k = 0; k < t.adapter.params.flat; k++)
+            t.flat[k] += 0.05f * (float) (1 + k % 7);
+        expect_ok(firn_adapter_merge(&t.adapter, &t.model, &t.params, t.flat, there, &merges, &t.err), &t.err);
+        expect_ok(tiny_open(&merged, FIRN_STR("there%d", i), FIRN_TASK_CAUSAL_LM, methods[i]), &merged.err);
+        const firn_status status =
+            firn_adapter_merge(&merged.adapter, &merged.model, &merged.params, t.flat, back, &undoes, &merged.err);
+        if (i == 4) { /* a norm of the base is in it */
+            expect_error(status, FIRN_ERR_UNSUPPORTED, &merged.err, "cannot be undone", NULL);
+        } else {
+            expect_ok(status, &merged.err);
+            assert_true(folder_difference(scratch_path("llama/model.safetensors"), FIRN_STR("%s/model.safetensors", there)) >
+                        1e-2);
+            assert_true(folder_difference(scratch_path("llama/model.safetensors"), FIRN_STR("%s/model.safetensors", back)) <
+                        2e-6);
+        }
+        tiny_close(&t);
+        tiny_close(&merged);
+    }
+}
+
 static void a_merge_keeps_the_type_of_each_tensor_and_rounds_once(void **state)
 {
     (void) state;
@@ -531,6 +587,7 @@ int main(void)
         T(peek_tells_task_labels_and_method),
         T(a_full_model_is_written_as_transformers_writes_it),
         T(a_merged_model_computes_what_the_adapter_did),
+        T(a_merge_can_be_undone),
         T(a_merge_keeps_the_type_of_each_tensor_and_rounds_once),
         T(a_merge_keeps_the_files_of_its_base),
         T(a_merge_tells_its_largest_change),
