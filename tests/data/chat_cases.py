@@ -108,7 +108,10 @@ def main():
             renders.append({"messages": messages, "text": text, "prompt_messages": prompt,
                             "prompt": tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)})
         cases.append({"name": name, "bos": bos, "eos": eos, "template": template, "renders": renders})
-    print(json.dumps(cases, indent=1))
+    # a rendering a line
+    heads = [json.dumps({k: v for k, v in case.items() if k != "renders"})[:-1] for case in cases]
+    renders = [",\n".join("  " + json.dumps(r) for r in case["renders"]) for case in cases]
+    print("[\n" + ",\n".join(f'{h}, "renders": [\n{r}\n]}}' for h, r in zip(heads, renders)) + "\n]")
 
 
 if __name__ == "__main__":
