@@ -55,6 +55,13 @@ static int64_t round_up(int64_t n, int64_t step)
     return (n + step - 1) / step * step;
 }
 
+/* A sliding window counts rows of the cache: padding between what a method puts in front and the text would push that out
+ * of it too early. */
+static bool has_front_window(const struct firn_session *s)
+{
+    return s->model.config.window > 0 && s->adapter.n_virtual + s->adapter.n_prefix > 0;
+}
+
 static firn_status check(struct run *r, struct firn_error *err)
 {
     const int64_t limit = firn_generate_limit(r->s), vocabulary = r->s->model.config.vocabulary;
@@ -75,7 +82,7 @@ static firn_status check(struct run *r, struct firn_error *err)
         longest = prompt->n > longest ? prompt->n : longest;
     }
     /* dynamic rotary scaling turns by the length itself */
-    const bool is_exact = r->s->model.config.rope.kind == FIRN_ROPE_DYNAMIC;
+    const bool is_exact = r->s->model.config.rope.kind == FIRN_ROPE_DYNAMIC || has_front_window(r->s);
     r->length = is_exact ? (int64_t) longest : round_up((int64_t) longest, PROMPT_STEP);
     r->length = r->length > limit ? limit : r->length;
     return FIRN_OK;
@@ -317,7 +324,7 @@ static firn_status loop(struct run *r, struct firn_error *err)
     return status;
 }
 
-firn_status firn_generate(struct firn_session *s, const struct firn_prompt *prompts, size_t n,
+static firn_status generate_rows(struct firn_session *s, const struct firn_prompt *prompts, size_t n,
                           const struct firn_generate_params *p, struct firn_generated *out, struct firn_error *err)
 {
     struct run r = { .s = s, .p = p, .prompts = prompts, .n = n, .out = out, .rows = calloc(n + 1, sizeof *r.rows),
@@ -350,6 +357,39 @@ firn_status firn_generate(struct firn_session *s, const struct firn_prompt *prom
     free(r.at);
     free(r.positions);
     free(r.pick);
+    return status;
+}
+
+/* The row of a text that is computed alone. */
+struct alone {
+    const struct firn_generate_params *p;
+    size_t row;
+    bool stopped;
+};
+
+static bool tell_row(void *user, size_t row, const char *text, size_t size)
+{
+    struct alone *a = user;
+    (void) row;
+    a->stopped = a->stopped || !a->p->on_text(a->p->user, a->row, text, size);
+    return !a->stopped;
+}
+
+firn_status firn_generate(struct firn_session *s, const struct firn_prompt *prompts, size_t n,
+                          const struct firn_generate_params *p, struct firn_generated *out, struct firn_error *err)
+{
+    if (!has_front_window(s) || n < 2)
+        return generate_rows(s, prompts, n, p, out, err);
+    struct firn_generate_params one = *p;
+    struct alone a = { .p = p };
+    firn_status status = FIRN_OK;
+    memset(out, 0, sizeof *out * n);
+    one.on_text = p->on_text != NULL ? tell_row : NULL;
+    one.user = &a;
+    for (; a.row < n && status == FIRN_OK; a.row++) {
+        one.max_new_tokens = a.stopped ? 0 : p->max_new_tokens;
+        status = generate_rows(s, &prompts[a.row], 1, &one, &out[a.row], err);
+    }
     return status;
 }
 
