@@ -104,6 +104,10 @@ static int64_t bytes_below(const char *directory)
     for (size_t i = 0; i < n; i++) {
         struct stat s;
         char *path = firn_path_join(directory, names[i]);
+        if (strstr(names[i], ".tmp") != NULL) { /* left by a run that was killed while it wrote */
+            free(path);
+            continue;
+        }
         if (path != NULL && stat(path, &s) == 0 && S_ISREG(s.st_mode))
             total += s.st_size;
         free(path);

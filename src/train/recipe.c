@@ -164,7 +164,11 @@ static firn_status split_override(const char *text, char *section, char *key, si
     char *dot = strchr(key, '.');
     if (dot != NULL) {
         *dot = '\0';
-        if (strcmp(key, "data") != 0 && strcmp(key, "train") != 0 && strcmp(key, "method") != 0)
+        static const char *const names[] = { "data", "train", "method", "compare", NULL }; /* compare: of `firn compare` */
+        bool is_known = false;
+        for (int i = 0; names[i] != NULL; i++)
+            is_known |= strcmp(key, names[i]) == 0;
+        if (!is_known)
             return firn_fail(err, FIRN_ERR_USAGE, .key = text,
                              .expected = "a key of data, train or method", .got = key);
         strcpy(section, key);

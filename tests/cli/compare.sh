@@ -61,6 +61,9 @@ grep -q '^head' more.txt || fail "the added method is not in the table"
 "$firn" compare more.yaml --resume train.batch_size=4 >other.txt 2>&1 && fail "figures of other settings were taken"
 grep -q 'other settings' other.txt || fail "it does not say what differs"
 
+"$firn" compare more.yaml --resume compare.seeds=[1] >one.txt || fail "its own section cannot be set on the command line"
+grep -q ', 1 seeds' one.txt || fail "the seeds of the command line are not taken"
+
 recipe twins.yaml "$head, $head" twins
 "$firn" compare twins.yaml >twins.txt 2>&1 && fail "two methods with one name"
 grep -q 'two methods have this name' twins.txt || fail "it does not say that names must differ"
