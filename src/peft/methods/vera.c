@@ -78,22 +78,22 @@ static const char *trains(const void *settings, const struct firn_site *s, const
 }
 
 /* The frozen leaf of the layers with n inputs ('A') or outputs ('B'). */
-static const char *leaf_name(const struct vera *v, char which, int64_t n)
+static const char *leaf_name(const struct vera *v, char which, int64_t n, char text[100])
 {
-    return FIRN_STR("vera_%c.%lld.%lld.%lld", which, (long long) v->key, (long long) v->r, (long long) n);
+    return firn_format(text, 100, "vera_%c.%lld.%lld.%lld", which, (long long) v->key, (long long) v->r, (long long) n);
 }
 
 static firn_val linear(const void *settings, struct firn_build *b, const struct firn_site *s, firn_val x, firn_val y)
 {
     const struct vera *v = settings;
-    char name[600];
+    char name[600], leaf[100];
     const firn_val lb = firn_trained(b, firn_wrap_name(s->path, "vera_lambda_b", name, sizeof name), firn_dims(s->n_out),
                                      v->init_weights ? FIRN_INIT_ZERO : FIRN_INIT_ONE, 0);
     const firn_val ld = firn_trained(b, firn_wrap_name(s->path, "vera_lambda_d", name, sizeof name), firn_dims(v->r),
                                      v->init_weights ? FIRN_INIT_CONSTANT : FIRN_INIT_NORMAL,
                                      v->init_weights ? v->d_initial : 1);
-    const firn_val A = firn_graph_leaf(b->g, FIRN_LEAF_WEIGHT, leaf_name(v, 'A', s->n_in), FIRN_F32, firn_dims(v->r, s->n_in));
-    const firn_val B = firn_graph_leaf(b->g, FIRN_LEAF_WEIGHT, leaf_name(v, 'B', s->n_out), FIRN_F32, firn_dims(s->n_out, v->r));
+    const firn_val A = firn_graph_leaf(b->g, FIRN_LEAF_WEIGHT, leaf_name(v, 'A', s->n_in, leaf), FIRN_F32, firn_dims(v->r, s->n_in));
+    const firn_val B = firn_graph_leaf(b->g, FIRN_LEAF_WEIGHT, leaf_name(v, 'B', s->n_out, leaf), FIRN_F32, firn_dims(s->n_out, v->r));
     const firn_val u = firn_matmul(b->g, firn_drop(b, x, v->dropout), A, firn_matmul_params(.trans_b = true));
     const firn_val h = firn_matmul(b->g, firn_mul_row(b->g, u, ld), B, firn_matmul_params(.trans_b = true));
     return firn_add(b->g, y, firn_mul_row(b->g, h, lb));
@@ -170,12 +170,13 @@ static firn_status make_matrices(struct vera *v, const struct firn_safetensors *
 static firn_status keep_parts(const struct vera *v, struct firn_model *m, int64_t n_in, int64_t n_out, bool is_second,
                               struct firn_error *err)
 {
-    const float *other = is_second ? firn_weights_copy(&m->weights, leaf_name(v, 'B', n_out)) : NULL;
+    char leaf[100];
+    const float *other = is_second ? firn_weights_copy(&m->weights, leaf_name(v, 'B', n_out, leaf)) : NULL;
     if (other != NULL && memcmp(other, v->B, sizeof *other * (size_t) (n_out * v->r)) != 0)
         return firn_fail(err, FIRN_ERR_UNSUPPORTED, .key = file_b,
                          .expected = "the shared matrices of the VeRA adapter that is on this base already", .got = "others");
-    float *a = firn_weights_room(&m->weights, leaf_name(v, 'A', n_in), v->r * n_in);
-    float *b = firn_weights_room(&m->weights, leaf_name(v, 'B', n_out), n_out * v->r);
+    float *a = firn_weights_room(&m->weights, leaf_name(v, 'A', n_in, leaf), v->r * n_in);
+    float *b = firn_weights_room(&m->weights, leaf_name(v, 'B', n_out, leaf), n_out * v->r);
     if (a == NULL || b == NULL)
         return firn_fail(err, FIRN_ERR_MEMORY, .key = "vera", .what = "out of memory for the shared matrices");
     for (int64_t k = 0; k < v->r; k++)
