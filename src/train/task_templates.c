@@ -162,7 +162,7 @@ static firn_status read_text(const json_t *tree, const char *word, const char **
 static firn_status check_keys(const json_t *tree, const char *file, const char *key, struct firn_error *err)
 {
     static const char *const words[] = { "taskname", "prompt_template", "total_virtual_tokens", "virtual_token_splits",
-                                         "truncate_field", "answer_only_loss", "answer_field", "name", NULL };
+                                         "truncate_field", "answer_only_loss", "answer_field", "name", "init_text", NULL };
     const char *word;
     json_t *value;
     json_object_foreach ((json_t *) tree, word, value) {

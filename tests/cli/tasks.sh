@@ -29,7 +29,7 @@ sed -n 's/"topic"/"third"/p' both.jsonl >third.jsonl
 mood='  - {taskname: mood, prompt_template: "<|VIRTUAL_PROMPT_0|> {context} so<|VIRTUAL_PROMPT_1|>{answer}",
      total_virtual_tokens: 5, virtual_token_splits: [3, 2], truncate_field: context, answer_only_loss: true, answer_field: answer}'
 topic='  - {taskname: topic, prompt_template: "{head}<|VIRTUAL_PROMPT_1|> {tail}<|VIRTUAL_PROMPT_0|>: {answer}",
-     total_virtual_tokens: 5, virtual_token_splits: [1, 4]}'
+     total_virtual_tokens: 5, virtual_token_splits: [1, 4], init_text: "which topic"}'
 recipe() { # METHOD DATA TASKS
     cat <<END
 model: $golden/models/gpt2

@@ -59,12 +59,13 @@ static void a_prefix_has_the_shape_of_keys_and_values_and_the_head_peft_s_name(v
 }
 
 /* The first tensor's mean and mean square over many seeds, against those of its distribution. */
-static void expect_moments(const char *method, const char *name, double deviation, double largest)
+static void expect_moments_of(const char *model, enum firn_task task, const char *method, const char *name, double deviation,
+                              double largest)
 {
     double sum = 0, squares = 0, most = 0, count = 0;
     for (uint64_t seed = 0; seed < 200; seed++) {
         struct tiny t;
-        expect_ok(tiny_open(&t, "bert", FIRN_TASK_SEQ_CLS, method), &t.err);
+        expect_ok(tiny_open(&t, model, task, method), &t.err);
         expect_ok(firn_adapter_init(&t.adapter, &t.model, seed, t.flat, &t.err), &t.err);
         const struct firn_param *p = get(&t, name);
         for (int64_t i = 0; i < firn_shape_count(&p->shape); i++) {
@@ -80,6 +81,23 @@ static void expect_moments(const char *method, const char *name, double deviatio
     assert_true(fabs(sum / count) < 4 * deviation / sqrt(count));
     assert_true(fabs(squares / count / (deviation * deviation) - 1) < 4 * sqrt(2 / count));
     assert_true(most <= largest && most > 0.8 * fmin(largest, 3 * deviation));
+}
+
+static void expect_moments(const char *method, const char *name, double deviation, double largest)
+{
+    expect_moments_of("bert", FIRN_TASK_SEQ_CLS, method, name, deviation, largest);
+}
+
+static void prompts_of_tasks_start_as_nemo_s(void **state)
+{
+    (void) state;
+    static const char tables[] = "{\"type\":\"multitask_prompt\",\"num_virtual_tokens\":3,\"tasks\":[{\"taskname\":\"a\"},"
+                                 "{\"taskname\":\"b\"}]}";
+    static const char encoder[] = "{\"type\":\"multitask_ptuning\",\"num_virtual_tokens\":3,\"tasks\":[{\"taskname\":\"a\","
+                                  "\"name_ids\":[1,2]},{\"taskname\":\"b\",\"name_ids\":[3,4,5,6]}],\"encoder_hidden_size\":5}";
+    const double xavier = sqrt(2.0 / (3 + 8)), in5 = 1 / sqrt(5);
+    expect_moments_of("llama", FIRN_TASK_CAUSAL_LM, tables, "prompt_table.b.weight", xavier, INFINITY);
+    expect_moments_of("llama", FIRN_TASK_CAUSAL_LM, encoder, "prompt_encoder.lstm_head.weight_ih_l1", in5 / sqrt(3), in5 * 1.000001);
 }
 
 static void tables_start_normal_and_networks_uniform(void **state)
@@ -105,6 +123,11 @@ static void tables_start_normal_and_networks_uniform(void **state)
                                                        "\"init_weights\":\"zero\"}"), &t.err);
     for (int i = 0; i < 3 * 32; i++)
         assert_true(values(&t, "prompt_embeddings")[i] == 0);
+    tiny_close(&t);
+    expect_ok(tiny_open(&t, "bert", FIRN_TASK_SEQ_CLS, "{\"type\":\"prefix_tuning\",\"num_virtual_tokens\":3,"
+                                                       "\"prefix_projection\":true,\"init_weights\":\"zero\"}"), &t.err);
+    for (int i = 0; i < 32 * 8; i++)
+        assert_true(values(&t, "prompt_encoder.transform.2.weight")[i] == 0);
     tiny_close(&t);
 }
 
@@ -264,6 +287,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_prefix_has_the_shape_of_keys_and_values_and_the_head_peft_s_name),
         cmocka_unit_test(tables_start_normal_and_networks_uniform),
+        cmocka_unit_test(prompts_of_tasks_start_as_nemo_s),
         cmocka_unit_test(a_prompt_has_a_row_a_token_and_starts_as_it_is_told),
         cmocka_unit_test(a_text_is_cut_or_repeated),
         cmocka_unit_test(files_hold_the_table_that_a_network_makes),

@@ -276,6 +276,37 @@ static firn_val table(const void *settings, struct firn_build *b)
     return firn_prompt_encode(&p->encoder, b, x, p->n_tasks, p->width);
 }
 
+/* A table that starts from words: the task's init_text, cut or repeated to its virtual tokens. */
+static firn_status init(const void *settings, const struct firn_model *m, const struct firn_param_set *params,
+                        uint64_t seed, float *flat, struct firn_error *err)
+{
+    const struct multitask *p = settings;
+    struct firn_tokenizer *tokenizer = NULL;
+    firn_status status = FIRN_OK;
+    (void) seed;
+    for (int64_t i = 0; i < p->n_tasks && status == FIRN_OK; i++) {
+        char name[300];
+        const struct task *t = &p->list[i];
+        const char *text = json_string_value(json_object_get(json_array_get(p->tasks, (size_t) i), "init_text"));
+        const struct firn_param *at = firn_params_find(params, table_name(t->name, name, sizeof name));
+        struct task words = { .name = text };
+        if (text == NULL || at == NULL)
+            continue;
+        if (tokenizer == NULL)
+            status = firn_tokenizer_open(&tokenizer, m->directory, err);
+        if (status == FIRN_OK)
+            status = read_name(&words, tokenizer, err);
+        if (status == FIRN_OK && words.n_name_ids == 0)
+            status = firn_fail(err, FIRN_ERR_USAGE, .key = FIRN_STR("tasks[%lld].init_text", (long long) i),
+                               .expected = "a text with tokens", .got = "none");
+        for (int64_t k = 0; k < t->n && status == FIRN_OK; k++)
+            status = firn_soft_words(m, &words.name_ids[k % words.n_name_ids], 1, flat + at->offset + k * p->width, err);
+        free(words.name_ids);
+    }
+    firn_tokenizer_close(&tokenizer);
+    return status;
+}
+
 /* Ids of virtual tokens are none of the vocabulary: they read as zero, and as rows of the table here. */
 static firn_val input(const void *settings, struct firn_build *b, firn_val x)
 {
@@ -366,7 +397,7 @@ static bool reads(const void *settings, const char *name)
     {                                                                                                                  \
         .name = word, .peft_type = "MULTITASK", .keys = keys, .settings_size = sizeof(struct multitask), .open = opens, \
         .close = close_tasks, .input = input, .table = table, .keeps_network = true, .task_row = task_row,             \
-        .store = store, .reads = reads, .describe = describe,                                                          \
+        .init = init, .store = store, .reads = reads, .describe = describe,                                             \
     }
 /* Files of both are read as tables, by the first. */
 const struct firn_method firn_method_multitask = RECORD("multitask_prompt", open_tasks);

@@ -57,7 +57,11 @@ static firn_val table(const void *settings, struct firn_build *b)
                             p->init_weights == INIT_ZERO ? FIRN_INIT_ZERO : FIRN_INIT_NORMAL, 1);
     firn_val x = firn_trained(b, "prompt_encoder.embedding.weight", firn_dims(n, d), FIRN_INIT_NORMAL, 1);
     x = firn_activate(b->g, FIRN_TANH, firn_soft_linear(b, "transform.0", x, d, hidden));
-    return firn_soft_linear(b, "transform.2", x, hidden, width);
+    if (p->init_weights != INIT_ZERO)
+        return firn_soft_linear(b, "transform.2", x, hidden, width);
+    const firn_val w = firn_trained(b, "prompt_encoder.transform.2.weight", firn_dims(width, hidden), FIRN_INIT_ZERO, 0);
+    const firn_val bias = firn_trained(b, "prompt_encoder.transform.2.bias", firn_dims(width), FIRN_INIT_ZERO, 0);
+    return firn_matmul(b->g, x, w, firn_matmul_params(.trans_b = true, .bias = bias));
 }
 
 /* [prefix; own] of keys and values; keys of the prefix have no rotary position. */
