@@ -434,7 +434,8 @@ static firn_status answer_lines(struct work *w, struct firn_error *err)
     struct text *texts = calloc(most + 1, sizeof *texts);
     firn_status status = texts == NULL ? firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for prompts") : FIRN_OK;
     size_t total = 0, n = most;
-    while (status == FIRN_OK && n == most && !cancel) {
+    bool is_open = true; /* standard output: its reader may go */
+    while (status == FIRN_OK && n == most && is_open && !cancel) {
         firn_status wrong = FIRN_OK; /* with a line: those before it are answered first */
         bool more = true;
         for (n = 0; n < most && wrong == FIRN_OK && more;) {
@@ -447,8 +448,7 @@ static firn_status answer_lines(struct work *w, struct firn_error *err)
             status = answer(w, texts, n, total, wrong != FIRN_OK ? NULL : err);
         if (status == FIRN_OK)
             status = wrong;
-        if (fflush(stdout) != 0)
-            break;
+        is_open = fflush(stdout) == 0;
         total += n;
         for (size_t i = 0; i < most; i++) {
             free(texts[i].data);
