@@ -46,41 +46,48 @@ static bool check(const uint32_t *out, uint32_t lanes, uint32_t subgroup_size)
     return true;
 }
 
-static firn_status run(struct firn_vk *d, bool *works, struct firn_error *err)
+firn_status firn_vk_probe_run(struct firn_vk *d, const struct firn_kernel *kernel, const char *label, const void *in,
+                              size_t in_size, void *out, size_t out_size, struct firn_error *err)
 {
     struct firn_device *dev = &d->base;
+    struct firn_step step = { .label = label, .n_in = 1, .n_out = 1, .kernel = kernel };
+    struct firn_program *program = NULL;
+    step.in[0].size = in_size;
+    step.out[0].size = out_size;
+    firn_status s = firn_vk_buffer_create(dev, FIRN_MEM_INPUT, in_size, &step.in[0].buffer, err);
+    if (s == FIRN_OK)
+        s = firn_vk_buffer_create(dev, FIRN_MEM_OUTPUT, out_size, &step.out[0].buffer, err);
+    if (s == FIRN_OK)
+        s = firn_vk_write(dev, step.in[0].buffer, 0, in, in_size, err);
+    if (s == FIRN_OK)
+        s = firn_vk_program_create(dev, &step, 1, &program, err);
+    if (s == FIRN_OK)
+        s = firn_vk_run(dev, &program, 1, err);
+    if (s == FIRN_OK)
+        s = firn_vk_read(dev, step.out[0].buffer, 0, out, out_size, err);
+    firn_vk_program_destroy(dev, program);
+    firn_vk_buffer_destroy(dev, step.in[0].buffer);
+    firn_vk_buffer_destroy(dev, step.out[0].buffer);
+    return s;
+}
+
+static firn_status run(struct firn_vk *d, bool *works, struct firn_error *err)
+{
     struct firn_dispatch dispatch = { 0 };
     setup(NULL, &d->base.limits, &dispatch);
     const uint32_t lanes = dispatch.spec[0];
     const size_t n = (size_t) lanes * GROUPS;
     uint32_t *in = malloc(n * sizeof *in), *out = calloc(4 * n, sizeof *out);
-    struct firn_step step = { .label = "subgroup self-test", .n_in = 1, .n_out = 1,
-                              .kernel = &firn_vulkan_probe_kernel };
-    struct firn_program *program = NULL;
-    step.in[0].size = n * sizeof *in;
-    step.out[0].size = 4 * n * sizeof *out;
     firn_status s = FIRN_OK;
     if (in == NULL || out == NULL)
         s = firn_fail(err, FIRN_ERR_MEMORY, .what = "no memory for the subgroup test");
     for (uint32_t i = 0; s == FIRN_OK && i < n; i++)
         in[i] = pattern(i);
     if (s == FIRN_OK)
-        s = firn_vk_buffer_create(dev, FIRN_MEM_INPUT, step.in[0].size, &step.in[0].buffer, err);
-    if (s == FIRN_OK)
-        s = firn_vk_buffer_create(dev, FIRN_MEM_OUTPUT, step.out[0].size, &step.out[0].buffer, err);
-    if (s == FIRN_OK)
-        s = firn_vk_write(dev, step.in[0].buffer, 0, in, step.in[0].size, err);
-    if (s == FIRN_OK)
-        s = firn_vk_program_create(dev, &step, 1, &program, err);
-    if (s == FIRN_OK)
-        s = firn_vk_run(dev, &program, 1, err);
-    if (s == FIRN_OK)
-        s = firn_vk_read(dev, step.out[0].buffer, 0, out, step.out[0].size, err);
+        s = firn_vk_probe_run(d, &firn_vulkan_probe_kernel, "subgroup self-test", in, n * sizeof *in, out,
+                              4 * n * sizeof *out, err);
     if (s == FIRN_OK)
         *works = check(out, lanes, d->caps.limits.subgroup_size);
-    firn_vk_program_destroy(dev, program);
-    firn_vk_buffer_destroy(dev, step.in[0].buffer);
-    firn_vk_buffer_destroy(dev, step.out[0].buffer);
     free(in);
     free(out);
     return s;

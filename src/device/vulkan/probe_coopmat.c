@@ -38,36 +38,18 @@ static bool check(const float *x, const float *y, const struct firn_limits *l)
 
 static firn_status run(struct firn_vk *d, bool *works, struct firn_error *err)
 {
-    struct firn_device *dev = &d->base;
-    const struct firn_limits *l = &dev->limits;
+    const struct firn_limits *l = &d->base.limits;
     const size_t n_in = (size_t) l->coop_k * (l->coop_m + l->coop_n), n_out = (size_t) l->coop_m * l->coop_n + 1;
     float *in = malloc(n_in * sizeof *in), *out = calloc(n_out, sizeof *out);
-    struct firn_step step = { .label = "cooperative matrix self-test", .n_in = 1, .n_out = 1,
-                              .kernel = &firn_vulkan_coopmat_kernel };
-    struct firn_program *program = NULL;
-    step.in[0].size = n_in * sizeof *in;
-    step.out[0].size = n_out * sizeof *out;
     firn_status s = in != NULL && out != NULL ? FIRN_OK
                                               : firn_fail(err, FIRN_ERR_MEMORY, .what = "no memory for the matrix test");
     for (uint32_t i = 0; s == FIRN_OK && i < n_in; i++)
         in[i] = value(i);
     if (s == FIRN_OK)
-        s = firn_vk_buffer_create(dev, FIRN_MEM_INPUT, step.in[0].size, &step.in[0].buffer, err);
-    if (s == FIRN_OK)
-        s = firn_vk_buffer_create(dev, FIRN_MEM_OUTPUT, step.out[0].size, &step.out[0].buffer, err);
-    if (s == FIRN_OK)
-        s = firn_vk_write(dev, step.in[0].buffer, 0, in, step.in[0].size, err);
-    if (s == FIRN_OK)
-        s = firn_vk_program_create(dev, &step, 1, &program, err);
-    if (s == FIRN_OK)
-        s = firn_vk_run(dev, &program, 1, err);
-    if (s == FIRN_OK)
-        s = firn_vk_read(dev, step.out[0].buffer, 0, out, step.out[0].size, err);
+        s = firn_vk_probe_run(d, &firn_vulkan_coopmat_kernel, "cooperative matrix self-test", in, n_in * sizeof *in, out,
+                              n_out * sizeof *out, err);
     if (s == FIRN_OK)
         *works = check(in, out, l);
-    firn_vk_program_destroy(dev, program);
-    firn_vk_buffer_destroy(dev, step.in[0].buffer);
-    firn_vk_buffer_destroy(dev, step.out[0].buffer);
     free(in);
     free(out);
     return s;

@@ -74,6 +74,9 @@ void firn_vk_program_destroy(struct firn_device *d, struct firn_program *p);
 /* The command buffers of a program, each within the device's budget; *cost is their work. */
 const VkCommandBuffer *firn_vk_program_commands(const struct firn_program *p, uint32_t *n, double *cost);
 
+/* probe.c: runs one kernel with one input and one output, as the start-up tests do. */
+firn_status firn_vk_probe_run(struct firn_vk *d, const struct firn_kernel *kernel, const char *label, const void *in,
+                              size_t in_size, void *out, size_t out_size, struct firn_error *err);
 /* probe.c: *works false when the device's subgroup arithmetic gives a wrong sum. `known` only looks at the cache. */
 bool firn_vk_probe_known(const struct firn_vk_cache *cache, const struct firn_vk_caps *caps,
                          const struct firn_limits *limits, bool *works);
