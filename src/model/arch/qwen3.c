@@ -19,23 +19,6 @@ static const struct firn_option keys[] = {
 };
 // clang-format on
 
-static bool is_upper(const struct firn_config *c, int64_t layer)
-{
-    return layer >= c->max_window_layers;
-}
-
-static firn_status finish(struct firn_config *c, const char *path, struct firn_error *err)
-{
-    firn_status status = firn_decoder_finish(c, path, err);
-    if (status == FIRN_OK)
-        status = firn_decoder_windows(c, 4096, is_upper, path, err);
-    if (!c->use_window)
-        c->window = 0;
-    return status ? status
-                  : firn_rope_read(&c->rope, c->rope_theta, c->rope_scaling, c->rope_parameters, c->max_positions,
-                                   path, err);
-}
-
 static firn_val layer(struct firn_build *b, firn_val x)
 {
     const bool bias = b->model->config.attention_bias;
@@ -56,7 +39,7 @@ const struct firn_arch firn_arch_qwen3 = {
     .only = firn_decoder_only,
     .targets = firn_decoder_targets,
     .pools_last = true,
-    .finish = finish,
+    .finish = firn_decoder_finish_upper,
     .body = body,
     .head = FIRN_DECODER_HEADS,
     .class_name = FIRN_DECODER_CLASSES("Qwen3", ""),

@@ -76,6 +76,23 @@ static firn_val head_norm(struct firn_build *b, const char *name, firn_val x, in
     return firn_reshape(b->g, x, firn_dims(rows, n_heads * dim));
 }
 
+static bool is_upper(const struct firn_config *c, int64_t layer)
+{
+    return layer >= c->max_window_layers;
+}
+
+firn_status firn_decoder_finish_upper(struct firn_config *c, const char *path, struct firn_error *err)
+{
+    firn_status status = firn_decoder_finish(c, path, err);
+    if (status == FIRN_OK)
+        status = firn_decoder_windows(c, 4096, is_upper, path, err);
+    if (!c->use_window)
+        c->window = 0;
+    return status ? status
+                  : firn_rope_read(&c->rope, c->rope_theta, c->rope_scaling, c->rope_parameters, c->max_positions,
+                                   path, err);
+}
+
 firn_val firn_decoder_attention(struct firn_build *b, firn_val x, const struct firn_decoder_params *p)
 {
     const struct firn_config *c = &b->model->config;

@@ -62,6 +62,10 @@ firn_status firn_decoder_number(const json_t *v, const char *key, double absent,
 firn_status firn_decoder_windows(struct firn_config *c, double absent, bool (*slides)(const struct firn_config *, int64_t),
                                  const char *path, struct firn_error *err);
 
+/* finish() of Qwen 2 and 3: firn_decoder_finish(), windows of the layers from max_window_layers on where
+ * use_sliding_window asks for them, and one table of rotary frequencies. */
+firn_status firn_decoder_finish_upper(struct firn_config *c, const char *path, struct firn_error *err);
+
 struct firn_decoder_params {
     bool qkv_bias, out_bias;
     bool qk_norm; /* RMS norm of each head of q and k, before the rotation */
