@@ -23,6 +23,7 @@ const struct firn_bench_subject firn_bench_subjects[] = {
     { "adamw", "gradient norm and one step over n elements", firn_bench_adamw },
     { "train", "training steps of the model in --model with the method in --method", firn_bench_train },
     { "generate", "a prompt of --length tokens of the model in --model, and each of --n tokens behind it", firn_bench_generate },
+    { "tokenize", "a text through a tokenizer", firn_bench_tokenize, .has_no_device = true },
     { NULL }
 };
 
@@ -31,6 +32,8 @@ firn_status firn_bench_run(struct firn_bench *b, const struct firn_bench_subject
                            struct firn_error *err)
 {
     *b = (struct firn_bench){ .settings = settings };
+    if (subject->has_no_device)
+        return subject->run(b, err);
     const struct firn_device_params params = { .log = *log };
     firn_status status = firn_device_open(&b->device, settings->device, &params, err);
     if (status == FIRN_OK && !settings->no_peaks)

@@ -17,6 +17,7 @@ struct firn_bench_settings {
     int64_t repeat;
     double seconds;
     char *model, *method;                     /* train: a config.json, and YAML as in a recipe's `method:` */
+    const char *tokenizer, *text;             /* tokenize: where the two are; text NULL: standard input */
 };
 
 extern const char *const firn_bench_trans[];  /* nn, nt, tn, tt */
@@ -48,7 +49,7 @@ struct firn_bench_peaks {
 
 struct firn_bench {
     const struct firn_bench_settings *settings;
-    struct firn_device *device;
+    struct firn_device *device; /* NULL: the subject needs none */
     struct firn_bench_peaks peaks;
     struct firn_bench_row *rows;
     size_t n_rows;
@@ -64,6 +65,7 @@ struct firn_bench {
 struct firn_bench_subject {
     const char *name, *help;
     firn_status (*run)(struct firn_bench *b, struct firn_error *err);
+    bool has_no_device;
 };
 extern const struct firn_bench_subject firn_bench_subjects[]; /* name NULL at the end */
 
@@ -95,6 +97,7 @@ firn_status firn_bench_attention(struct firn_bench *b, struct firn_error *err);
 firn_status firn_bench_loss(struct firn_bench *b, struct firn_error *err);
 firn_status firn_bench_norm(struct firn_bench *b, struct firn_error *err);
 firn_status firn_bench_adamw(struct firn_bench *b, struct firn_error *err);
+firn_status firn_bench_tokenize(struct firn_bench *b, struct firn_error *err);
 
 /* The probe of multiply-adds; no operation names it. */
 extern const struct firn_kernel firn_bench_fma_kernel;

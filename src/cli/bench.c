@@ -32,7 +32,7 @@ static const struct firn_option flags[] = {
     { "bias", .type = FIRN_OPTION_BOOL, .offset = AT(has_bias), .help = "gemm: with a bias" },
     { "residual", .type = FIRN_OPTION_BOOL, .offset = AT(has_residual), .help = "gemm: with a residual" },
     SIZE("batch", batch, "attention, train, generate: sequences"),
-    SIZE("length", length, "attention, train, generate: tokens of each"),
+    SIZE("length", length, "attention, train, generate: tokens of each; tokenize: bytes of each text, 4096 where 0"),
     SIZE("heads", heads, "attention: heads of the queries"),
     SIZE("kv-heads", kv_heads, "attention: heads of keys and values"),
     SIZE("head-size", head_size, "attention: channels of a head"),
@@ -129,6 +129,29 @@ static void print_table(const struct firn_bench *b)
         print_plan(b);
 }
 
+/* A text through a tokenizer, by one thread. */
+static void print_text(const struct firn_bench *b, bool json)
+{
+    const struct firn_bench_row *r = &b->rows[0];
+    const struct firn_bench_time *t = &r->time;
+    if (json) {
+        json_t *o = json_pack("{s:s,s:I,s:I,s:I,s:f,s:f,s:f,s:i,s:f,s:f}", "tokenizer", r->name, "bytes",
+                              (json_int_t) r->bytes, "texts", (json_int_t) r->count, "tokens", (json_int_t) b->tokens,
+                              "seconds", t->wall, "core_seconds", t->cpu, "spread", t->spread, "runs", t->runs,
+                              "bytes_per_core_second", share(r->bytes, t->cpu), "tokens_per_core_second",
+                              share((double) b->tokens, t->cpu));
+        json_dumpf(o, stdout, JSON_INDENT(1));
+        printf("\n");
+        json_decref(o);
+        return;
+    }
+    printf("%s: %.0f bytes in %lld texts, %" PRId64 " tokens, %d runs\n", r->name, r->bytes, (long long) r->count, b->tokens,
+           t->runs);
+    printf("%.2f MB, %.0f tokens a core second; %.2f MB, %.0f tokens a second (+-%.1f %%)\n", share(r->bytes, t->cpu) * 1e-6,
+           share((double) b->tokens, t->cpu), share(r->bytes, t->wall) * 1e-6, share((double) b->tokens, t->wall),
+           t->spread * 100);
+}
+
 static json_t *row_json(const struct firn_bench_row *r)
 {
     const struct firn_bench_time *t = &r->time;
@@ -188,10 +211,16 @@ static firn_status run(const struct firn_args *args, struct firn_error *err)
                          .what = near != NULL ? FIRN_STR("nothing to measure; did you mean %s?", near)
                                               : "nothing to measure; see firn bench --help");
     }
+    if (args->n_words > 1 && !subject->has_no_device)
+        return firn_fail(err, FIRN_ERR_USAGE, .key = args->words[1], .what = "only tokenize takes more words");
     struct firn_bench bench;
     f->s.device = f->device;
+    f->s.tokenizer = args->n_words > 1 ? args->words[1] : NULL;
+    f->s.text = args->n_words > 2 ? args->words[2] : NULL;
     const firn_status status = firn_bench_run(&bench, subject, &f->s, &firn_stderr_log, err);
-    if (status == FIRN_OK && f->json)
+    if (status == FIRN_OK && subject->has_no_device)
+        print_text(&bench, f->json);
+    else if (status == FIRN_OK && f->json)
         print_json(&bench);
     else if (status == FIRN_OK)
         print_table(&bench);
@@ -201,10 +230,10 @@ static firn_status run(const struct firn_args *args, struct firn_error *err)
 
 const struct firn_command firn_command_bench = {
     .name = "bench",
-    .words = "SUBJECT",
+    .words = "SUBJECT [TOKENIZER [TEXT]]",
     .min_words = 1,
-    .max_words = 1,
-    .summary = "throughput of kernels and of whole training steps",
+    .max_words = 3,
+    .summary = "throughput of kernels, of whole training steps and of tokenizers",
     .text = "SUBJECT is one of\n"
             "  gemm       a product [m, k] [k, n], in one transposition or all\n"
             "  lowrank    a linear layer [m, k] -> [m, n] alone, then with a rank-r update, forward and backward\n"
@@ -214,6 +243,7 @@ const struct firn_command firn_command_bench = {
             "  adamw      gradient norm and one step over n elements\n"
             "  train      training steps of a config.json with random weights: no other file is needed\n"
             "  generate   a prompt of --length tokens, then --n tokens one by one, of a config.json\n"
+            "  tokenize   the file TEXT (or standard input) through TOKENIZER, a tokenizer.json or a model directory\n"
             "Times are medians; +-% is the middle half of the runs. `core ms` is processor time of all threads: on the\n"
             "cpu device and on drivers that run on the processor it can be compared on a machine that others use too.\n"
             "peak% is the share of what the device's own probes reach: multiply-adds in registers, or the matrix product\n"

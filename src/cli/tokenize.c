@@ -16,24 +16,51 @@ struct work {
     struct firn_str line, decoded, json;
 };
 
-static void add_number(struct firn_str *out, uint32_t value)
+/* Digits end at `end`; returns where they begin. */
+static char *digits_of(char *end, uint32_t value)
 {
-    char digits[12];
-    size_t at = sizeof digits;
     do
-        digits[--at] = (char) ('0' + value % 10);
+        *--end = (char) ('0' + value % 10);
     while ((value /= 10) > 0);
-    firn_str_add_n(out, digits + at, sizeof digits - at);
+    return end;
 }
 
-static void add_ids(struct firn_str *out, const struct firn_encoding *e)
+static void add_ids(struct firn_str *out, const struct firn_encoding *e, bool skip_special)
 {
-    firn_str_add(out, "[");
+    char text[16];
+    bool is_first = true;
+    firn_str_add_n(out, "[", 1);
     for (size_t i = 0; i < e->n; i++) {
-        firn_str_add(out, i > 0 ? ", " : "");
-        add_number(out, (uint32_t) e->ids[i]);
+        if (skip_special && e->special[i])
+            continue;
+        char *begin = digits_of(text + sizeof text, (uint32_t) e->ids[i]);
+        if (!is_first) {
+            *--begin = ' ';
+            *--begin = ',';
+        }
+        firn_str_add_n(out, begin, (size_t) (text + sizeof text - begin));
+        is_first = false;
     }
-    firn_str_add(out, "]");
+    firn_str_add_n(out, "]", 1);
+}
+
+static void add_offsets(struct firn_str *out, const struct firn_encoding *e)
+{
+    char text[40];
+    for (size_t i = 0; i < e->n; i++) {
+        char *begin = text + sizeof text;
+        *--begin = ']';
+        begin = digits_of(begin, e->offsets[i].end);
+        *--begin = ' ';
+        *--begin = ',';
+        begin = digits_of(begin, e->offsets[i].begin);
+        *--begin = '[';
+        if (i > 0) {
+            *--begin = ' ';
+            *--begin = ',';
+        }
+        firn_str_add_n(out, begin, (size_t) (text + sizeof text - begin));
+    }
 }
 
 /* A JSON string with nothing escaped that need not be. */
@@ -79,52 +106,39 @@ static firn_status tokenize(struct work *w, const char *text, size_t size, struc
     struct firn_encoding *e = &w->encoding;
     struct firn_str *json = &w->json;
     json->size = 0;
-    firn_status s = firn_tokenizer_encode(w->tok, text, size, NULL, 0,
-                                          firn_encode_params(.add_special = false), e, err);
+    firn_status s = firn_tokenizer_encode(w->tok, text, size, NULL, 0, NULL, e, err);
     if (s != FIRN_OK)
         return s;
-    struct firn_str plain = { 0 };
-    add_ids(&plain, e);
-    s = firn_tokenizer_encode(w->tok, text, size, NULL, 0, NULL, e, err);
-    if (s == FIRN_OK) {
-        firn_str_add(json, "{\"ids\": ");
-        add_ids(json, e);
-        firn_str_add(json, ", \"ids_no_special\": ");
-        firn_str_add_n(json, plain.data, plain.size);
-        firn_str_add(json, ", \"offsets\": [");
-        for (size_t i = 0; i < e->n; i++) {
-            firn_str_add(json, i > 0 ? ", [" : "[");
-            add_number(json, e->offsets[i].begin);
-            firn_str_add(json, ", ");
-            add_number(json, e->offsets[i].end);
-            firn_str_add(json, "]");
-        }
-        s = add_decoded(w, "], \"decoded\": ", true, err);
-    }
+    firn_str_add(json, "{\"ids\": ");
+    add_ids(json, e, false);
+    firn_str_add(json, ", \"ids_no_special\": ");
+    add_ids(json, e, true);
+    firn_str_add(json, ", \"offsets\": [");
+    add_offsets(json, e);
+    s = add_decoded(w, "], \"decoded\": ", true, err);
     if (s == FIRN_OK)
         s = add_decoded(w, ", \"decoded_all\": ", false, err);
     firn_str_add(json, "}\n");
-    if (s == FIRN_OK && (plain.failed || json->failed || w->decoded.failed))
+    if (s == FIRN_OK && (json->failed || w->decoded.failed))
         s = firn_fail(err, FIRN_ERR_MEMORY, .what = "no memory for a line of output");
-    firn_str_free(&plain);
     return s;
 }
 
 static firn_status run_line(struct work *w, size_t number, FILE *out, struct firn_error *err)
 {
     json_t *value = NULL;
-    const char *name = FIRN_STR("line %zu", number);
     struct firn_error inner = { 0 };
     firn_status s = firn_json_parse_any(w->line.data != NULL ? w->line.data : "", w->line.size,
                                         "json", &value, &inner);
     if (s != FIRN_OK || !json_is_string(value)) {
-        s = firn_fail(err, FIRN_ERR_FORMAT, .key = name, .expected = "a JSON string",
+        s = firn_fail(err, FIRN_ERR_FORMAT, .key = FIRN_STR("line %zu", number),
+                      .expected = "a JSON string",
                       .got = s != FIRN_OK ? inner.text : "another value");
         goto done;
     }
     s = tokenize(w, json_string_value(value), json_string_length(value), &inner);
     if (s != FIRN_OK)
-        firn_fail(err, s, .key = name, .what = inner.text);
+        firn_fail(err, s, .key = FIRN_STR("line %zu", number), .what = inner.text);
     else if (fwrite(w->json.data, 1, w->json.size, out) != w->json.size)
         s = firn_fail(err, FIRN_ERR_IO, .what = "cannot write the output");
 done:

@@ -5,6 +5,7 @@ set -u
 firn=$1
 config=$2
 device=$3
+tokenizer=$(dirname "$0")/../golden/tokenizers/gpt2-bpe
 . "$(dirname "$0")/../need_device.sh"
 need_device "$firn" "$device"
 failed=0
@@ -31,6 +32,15 @@ bench train --model "$folder" --length 9 --batch 2 --steps
 bench train --model "$folder" --length 9 --dtype bf16 --method '{type: full}'
 echo "$out" | grep -q '"tokens": 9' || fail "tokens"
 bench generate --model "$folder" --length 9 --batch 2 --n 3
+words=$folder/words.txt
+printf 'one two three\nfour five\nsix\n' >"$words"
+out=$("$firn" bench tokenize "$tokenizer" "$words" --length 8 --seconds 0.01 --repeat 3 --json) || fail "bench tokenize"
+echo "$out" | grep -q '"bytes": 28' || fail "bench tokenize: not all of the text"
+echo "$out" | grep -q '"texts": 3' || fail "bench tokenize: not cut behind lines"
+"$firn" bench tokenize "$tokenizer/tokenizer.json" <"$words" --repeat 3 | grep -q '28 bytes in 1 texts' || fail "bench tokenize: standard input"
+printf '\377' | "$firn" bench tokenize "$tokenizer" >/dev/null 2>&1 && fail "a text that is no UTF-8 passes"
+"$firn" bench tokenize >/dev/null 2>&1 && fail "tokenize without a tokenizer passes"
+"$firn" bench gemm "$tokenizer" >/dev/null 2>&1 && fail "gemm with a second word passes"
 "$firn" bench nothing >/dev/null 2>&1 && fail "an unknown subject passes"
 "$firn" bench train >/dev/null 2>&1 && fail "train without a model passes"
 exit $failed
