@@ -25,21 +25,22 @@ model=${FIRN_MODEL:-$work/minilm} data=$work/data output=runs/compare
 samples/shared/sections.sh "$data"
 samples/shared/descriptions.sh "$data"
 
+# three learning rates each, chosen from on the validation data with a seed of its own
 methods='
-  - {name: full, type: full, train: {learning_rate: 1e-4}}
-  - {name: LoRA, type: lora, r: 8, lora_alpha: 16, target_modules: [query, value], train: {learning_rate: 1e-3}}
-  - {name: Houlsby, type: houlsby, reduction_factor: 16, train: {learning_rate: 1e-3}}
-  - {name: Pfeiffer, type: pfeiffer, reduction_factor: 16, train: {learning_rate: 1e-3}}
-  - {name: IA3, type: ia3, train: {learning_rate: 1e-2}}
-  - {name: BitFit, type: bitfit, train: {learning_rate: 2e-3}}
-  - {name: prefix, type: prefix_tuning, num_virtual_tokens: 10, train: {learning_rate: 1e-2}}
-  - {name: prompt, type: prompt_tuning, num_virtual_tokens: 10, train: {learning_rate: 1e-2}}
-  - {name: head, type: head, train: {learning_rate: 5e-3}}'
-sizes='[16, 128, 2048]' seeds='[1, 2, 3]' min_steps=80 valid=$data/valid.jsonl test=$data/test.jsonl
+  - {name: full, type: full, train: {learning_rate: [3e-5, 1e-4, 3e-4]}}
+  - {name: LoRA, type: lora, r: 8, lora_alpha: 16, target_modules: [query, value], train: {learning_rate: [1e-3, 3e-3, 1e-2]}}
+  - {name: Houlsby, type: houlsby, reduction_factor: 16, train: {learning_rate: [1e-3, 3e-3, 1e-2]}}
+  - {name: Pfeiffer, type: pfeiffer, reduction_factor: 16, train: {learning_rate: [1e-3, 3e-3, 1e-2]}}
+  - {name: IA3, type: ia3, train: {learning_rate: [3e-3, 1e-2, 3e-2]}}
+  - {name: BitFit, type: bitfit, train: {learning_rate: [1e-3, 3e-3, 1e-2]}}
+  - {name: prefix, type: prefix_tuning, num_virtual_tokens: 10, train: {learning_rate: [3e-3, 1e-2, 3e-2]}}
+  - {name: prompt, type: prompt_tuning, num_virtual_tokens: 10, train: {learning_rate: [1e-2, 3e-2, 1e-1]}}
+  - {name: head, type: head, train: {learning_rate: [3e-3, 1e-2, 3e-2]}}'
+sizes='[16, 128, 512, 2048]' seeds='[1, 2, 3]' search_size=512 min_steps=200 valid=$data/valid.jsonl test=$data/test.jsonl
 outside=$data/outside.jsonl resume=--resume
 if $quick; then
     methods=$(echo "$methods" | grep -E 'full|LoRA|head')
-    sizes='[16, 64]' seeds='[1, 2]' min_steps=4 valid=$work/compare-valid.jsonl test=$work/compare-test.jsonl
+    sizes='[16, 64]' seeds='[1, 2]' search_size=64 min_steps=4 valid=$work/compare-valid.jsonl test=$work/compare-test.jsonl
     outside=$work/compare-outside.jsonl
     output=$work/compare-quick resume=--overwrite
     head -n 64 "$data/valid.jsonl" >"$valid"
@@ -52,9 +53,8 @@ task: sequence_classification
 data: {train: $data/train.jsonl, validation: $valid, test: $test, text: text, label: label}
 method:
 $methods
-train: {num_train_epochs: 3, batch_size: 32, max_length: 64, lr_scheduler_type: linear, max_grad_norm: 1.0, save_steps: 0,
-        eval_steps: 1000000}
-compare: {seeds: $seeds, sizes: $sizes, out_of_domain: $outside, min_steps: $min_steps}
+train: {num_train_epochs: 2, batch_size: 16, max_length: 64, lr_scheduler_type: linear, max_grad_norm: 1.0, save_steps: 0}
+compare: {seeds: $seeds, sizes: $sizes, search_size: $search_size, out_of_domain: $outside, min_steps: $min_steps}
 output: $output
 device: $device
 RECIPE

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `firn compare`: one task, many methods. */
 #include "cli/command.h"
+#include "cli/stop.h"
 #include "compare/compare.h"
 
 #include <inttypes.h>
@@ -25,25 +26,24 @@ static const struct firn_option flags[] = {
     { NULL },
 };
 
-static volatile sig_atomic_t stop;
-
-static void on_signal(int number)
-{
-    stop = 1;
-    signal(number, SIG_DFL);
-}
-
 static void on_cell(void *user, const struct firn_compare *c, const struct firn_cell *cell, int index)
 {
     const bool json = *(const bool *) user;
     if (json)
         return;
-    printf("%d/%d  %s, ", index + 1, c->n_cells, c->methods[cell->method].name);
+    printf("%d/%d  %s, ", index + 1, c->n_cells + c->n_tries, c->methods[cell->method].name);
     if (cell->size > 0)
         printf("%" PRId64 " examples", cell->size);
     else
         printf("all examples");
-    printf(", seed %" PRId64 ": ", cell->seed);
+    printf(", seed %" PRId64, cell->seed);
+    if (c->methods[cell->method].n_axes > 0 && cell->choice >= 0) {
+        struct firn_str text = { 0 };
+        firn_choice_text(&c->methods[cell->method], cell->choice, " ", ", ", &text);
+        printf(", %s%s", cell->is_try ? "trying " : "", text.data != NULL ? text.data : "");
+        firn_str_free(&text);
+    }
+    printf(": ");
     if (cell->failure != NULL)
         printf("FAILED: %s\n", cell->failure);
     else {
@@ -63,6 +63,8 @@ static void print_text(const struct firn_compare *c)
         firn_compare_table(c, k, &text);
     }
     firn_str_add(&text, "\n");
+    firn_search_table(c, &text);
+    firn_str_add(&text, c->n_tries > 0 ? "\n" : "");
     firn_compare_findings(c, &text);
     fputs(text.data != NULL ? text.data : "", stdout);
     printf("\npage: %s/compare.html\n", c->output);
@@ -89,9 +91,7 @@ static firn_status run(const struct firn_args *args, struct firn_error *err)
     if (status)
         return status;
     const struct firn_compare_params params = { .resume = f->resume, .overwrite = f->overwrite, .log = firn_stderr_log,
-                                                .progress = on_cell, .user = &f->json, .stop = &stop };
-    signal(SIGINT, on_signal);
-    signal(SIGTERM, on_signal);
+                                                .progress = on_cell, .user = &f->json, .stop = firn_stop_on_signals() };
     status = firn_compare_run(&c, &params, err);
     if (f->json && status != FIRN_ERR_STOPPED && status != FIRN_ERR_USAGE) {
         json_t *o = firn_compare_json(&c);
@@ -112,9 +112,11 @@ const struct firn_command firn_command_compare = {
     .max_words = 1000,
     .summary = "trains one task with many methods, seeds and amounts of data, and compares them",
     .text = "The recipe's `method` is a list, each entry with a name and, where it needs its own, a train section. A section\n"
-            "compare: {seeds: [1, 2, 3], sizes: [16, 256, 2048], out_of_domain: FILE, min_steps: 60} says what is run. The\n"
-            "recipe's output then holds compare.html, compare.json and, for each cell, its figures and its log. A run that was\n"
-            "stopped goes on with --resume; cells that are done are not run again.",
+            "compare: {seeds: [1, 2, 3], sizes: [16, 256, 2048], out_of_domain: FILE, min_steps: 60} says what is run.\n"
+            "A list of values in a train section, or for the method's own keys as in search: {r: [4, 16]}, is tried with a seed\n"
+            "of its own; what does best on data.validation is what the method runs with. The recipe's output then holds\n"
+            "compare.html, compare.json and, for each cell, its figures and its log. A run that was stopped goes on with\n"
+            "--resume; cells that are done are not run again, and values, methods, seeds and sizes can be added.",
     .flags = flags,
     .values_size = sizeof(struct flags),
     .has_recipe = true,

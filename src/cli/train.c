@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `firn train`: a progress line on a terminal, plain lines in a pipe. */
 #include "cli/recipe_args.h"
+#include "cli/stop.h"
 #include "train/trainer.h"
 
 #include <math.h>
@@ -25,15 +26,6 @@ static const struct firn_option flags[] = {
     { "json", .type = FIRN_OPTION_BOOL, .offset = AT(json), .help = "progress as JSON lines" },
     { NULL },
 };
-
-static volatile sig_atomic_t stop;
-
-/* The first signal asks for a checkpoint; a second one ends the program as usual. */
-static void on_signal(int number)
-{
-    stop = 1;
-    signal(number, SIG_DFL);
-}
 
 struct screen {
     bool is_terminal, json;
@@ -143,9 +135,7 @@ static firn_status run(const struct firn_args *args, struct firn_error *err)
         return status;
     struct screen screen = { .is_terminal = isatty(STDERR_FILENO) && isatty(STDOUT_FILENO), .json = f->json };
     const struct firn_train_params params = { .resume = f->resume, .overwrite = f->overwrite, .log = { .line = say },
-                                              .progress = on_progress, .user = &screen, .stop = &stop };
-    signal(SIGINT, on_signal);
-    signal(SIGTERM, on_signal);
+                                              .progress = on_progress, .user = &screen, .stop = firn_stop_on_signals() };
     if (status == FIRN_OK)
         status = firn_train(&recipe, &params, err);
     clear_line(&screen);

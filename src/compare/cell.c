@@ -29,6 +29,7 @@ static json_t *cell_json(const struct firn_cell *cell)
         set_real(o, FIRN_STR("%s_loss", firn_part_words[part]), cell->loss[part]);
     }
     set_real(o, "seconds", cell->seconds);
+    set_real(o, "core_seconds", cell->core_seconds);
     set_real(o, "examples", cell->examples);
     json_object_set_new(o, "trainable", json_integer(cell->trainable));
     json_object_set_new(o, "total", json_integer(cell->total));
@@ -44,6 +45,7 @@ static void read_cell(struct firn_cell *cell, const json_t *o)
         cell->loss[part] = real_of(o, FIRN_STR("%s_loss", firn_part_words[part]));
     }
     cell->seconds = real_of(o, "seconds");
+    cell->core_seconds = real_of(o, "core_seconds");
     cell->examples = real_of(o, "examples");
     cell->trainable = json_integer_value(json_object_get(o, "trainable"));
     cell->total = json_integer_value(json_object_get(o, "total"));
@@ -125,7 +127,10 @@ static firn_status read_summary(struct firn_cell *cell, const char *directory, s
     if (status == FIRN_OK) {
         const char *key;
         json_t *value;
+        const char *device = json_string_value(json_object_get(o, "device"));
+        const bool is_cpu = device != NULL && strncmp(device, "cpu", 3) == 0;
         cell->seconds = real_of(o, "seconds");
+        cell->core_seconds = is_cpu ? real_of(o, "core_seconds") : NAN; /* elsewhere the work is not this process's */
         cell->examples = real_of(o, "examples");
         cell->trainable = json_integer_value(json_object_get(o, "trainable"));
         cell->total = json_integer_value(json_object_get(o, "total"));
@@ -141,14 +146,14 @@ static firn_status read_summary(struct firn_cell *cell, const char *directory, s
 static firn_status measure(struct firn_compare *c, struct firn_cell *cell, const struct firn_recipe *r,
                            const char *adapter, const struct firn_log *log, struct firn_error *err)
 {
-    const char *const all[FIRN_PART_COUNT] = { NULL, r->data.validation, r->data.test, c->out_of_domain };
+    const char *const all[FIRN_PART_COUNT] = { NULL, c->validation, r->data.test, c->out_of_domain };
     const char *files[FIRN_PART_COUNT];
     enum firn_part parts[FIRN_PART_COUNT];
     struct firn_metrics metrics[FIRN_PART_COUNT];
     int n = 0;
     for (int part = 0; part < FIRN_PART_COUNT; part++) {
         cell->quality[part] = cell->loss[part] = NAN;
-        if (part != FIRN_PART_TRAIN && all[part] == NULL)
+        if ((part != FIRN_PART_TRAIN && all[part] == NULL) || (cell->is_try && part != FIRN_PART_VALIDATION))
             continue;
         parts[n] = (enum firn_part) part;
         files[n++] = all[part];

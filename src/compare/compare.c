@@ -16,6 +16,8 @@ json_t *firn_compare_json(const struct firn_compare *c)
         const struct firn_cell *cell = &c->cells[i];
         json_t *x = json_pack("{s:s, s:I, s:I}", "method", c->methods[cell->method].name, "size", (json_int_t) cell->size,
                               "seed", (json_int_t) cell->seed);
+        if (c->methods[cell->method].n_axes > 0 && cell->is_done)
+            json_object_set_new(x, "settings", firn_choice_json(&c->methods[cell->method], cell->choice));
         if (cell->failure != NULL)
             json_object_set_new(x, "failure", json_string(cell->failure));
         for (int part = 0; part < FIRN_PART_COUNT && cell->is_done; part++)
@@ -25,6 +27,8 @@ json_t *firn_compare_json(const struct firn_compare *c)
             }
         if (cell->is_done) {
             json_object_set_new(x, "seconds", json_real(cell->seconds));
+            if (isfinite(cell->core_seconds))
+                json_object_set_new(x, "core_seconds", json_real(cell->core_seconds));
             json_object_set_new(x, "trainable", json_integer(cell->trainable));
             json_object_set_new(x, "adapter_bytes", json_integer(cell->adapter_bytes));
             json_object_set_new(x, "memory_bytes", json_integer(cell->memory_bytes));
@@ -32,6 +36,8 @@ json_t *firn_compare_json(const struct firn_compare *c)
         json_array_append_new(cells, x);
     }
     json_object_set_new(o, "cells", cells);
+    if (c->n_tries > 0)
+        json_object_set_new(o, "tries", firn_search_json(c));
     return o;
 }
 
@@ -79,38 +85,70 @@ static bool is_fatal(firn_status status)
     return status == FIRN_ERR_USAGE || status == FIRN_ERR_STOPPED || status == FIRN_ERR_IO || status == FIRN_ERR_BUSY;
 }
 
+struct progress {
+    const struct firn_compare_params *params;
+    struct firn_error first;    /* of the failures */
+    int n, n_failed;
+};
+
+/* Runs one cell; what is wrong with it is kept with it, unless it concerns all. */
+static firn_status run_cell(struct firn_compare *c, struct firn_cell *cell, struct progress *p, struct firn_error *err)
+{
+    struct firn_error why = { 0 };
+    if (p->params->stop != NULL && *p->params->stop)
+        return firn_fail(err, FIRN_ERR_STOPPED, .what = "stopped; go on with --resume");
+    const firn_status status =
+        cell->choice < 0 ? firn_fail(&why, FIRN_ERR_DEVICE, .what = "none of the settings that were tried could be trained")
+                         : firn_cell_run(c, cell, p->params, &why);
+    if (status != FIRN_OK && is_fatal(status)) {
+        if (err != NULL)
+            *err = why;
+        return status;
+    }
+    if (status != FIRN_OK)
+        cell->failure = firn_strdup(why.text);
+    if (status != FIRN_OK && !cell->is_try) /* a rate that is too high is what a search is there to find */
+        p->first = p->n_failed++ == 0 ? why : p->first;
+    if (p->params->progress != NULL)
+        p->params->progress(p->params->user, c, cell, p->n);
+    p->n++;
+    return write_pages(c, err);
+}
+
+/* The tries of one method, where it has several settings and they were not run for another size. */
+static firn_status search(struct firn_compare *c, int size, int method, struct progress *p, struct firn_error *err)
+{
+    const int at = firn_search_of(c, size), choices = c->methods[method].n_choices;
+    const int n = choices > 1 ? choices * c->n_search_seeds : 0;
+    firn_status status = FIRN_OK;
+    for (int k = 0; k < n && status == FIRN_OK; k++) {
+        struct firn_cell *cell = firn_compare_try(c, at, method, 0, k);
+        if (!cell->is_done && cell->failure == NULL)
+            status = run_cell(c, cell, p, err);
+    }
+    const int best = firn_search_best(c, at, method);
+    for (int k = 0; k < c->n_seeds; k++)
+        firn_compare_cell(c, size, method, k)->choice = best;
+    return status;
+}
+
 firn_status firn_compare_run(struct firn_compare *c, const struct firn_compare_params *params, struct firn_error *err)
 {
-    int lock = -1, n_failed = 0;
-    struct firn_error first = { 0 };
+    int lock = -1;
+    struct progress p = { .params = params };
     firn_status status = open_output(c, params, &lock, err);
-    for (int i = 0; i < c->n_cells && status == FIRN_OK; i++) {
-        struct firn_cell *cell = &c->cells[i];
-        struct firn_error why = { 0 };
-        if (params->stop != NULL && *params->stop) {
-            status = firn_fail(err, FIRN_ERR_STOPPED, .what = "stopped; go on with --resume");
-            break;
+    for (int size = 0; size < c->n_sizes; size++)
+        for (int m = 0; m < c->n_methods; m++) {
+            if (status == FIRN_OK)
+                status = search(c, size, m, &p, err);
+            for (int k = 0; k < c->n_seeds && status == FIRN_OK; k++)
+                status = run_cell(c, firn_compare_cell(c, size, m, k), &p, err);
         }
-        status = firn_cell_run(c, cell, params, &why);
-        if (status != FIRN_OK && is_fatal(status)) {
-            if (err != NULL)
-                *err = why;
-            break;
-        }
-        if (status != FIRN_OK) {
-            cell->failure = firn_strdup(why.text);
-            first = n_failed++ == 0 ? why : first;
-            status = FIRN_OK;
-        }
-        if (params->progress != NULL)
-            params->progress(params->user, c, cell, i);
-        status = write_pages(c, err);
-    }
     if (lock >= 0)
         firn_lock_release(&lock);
-    if (status == FIRN_OK && n_failed > 0)
-        status = firn_fail(err, first.status, .file = c->output,
-                           .what = FIRN_STR("%d of %d cells failed; the first: %.300s", n_failed, c->n_cells, first.text));
+    if (status == FIRN_OK && p.n_failed > 0)
+        status = firn_fail(err, p.first.status, .file = c->output,
+                           .what = FIRN_STR("%d of %d cells failed; the first: %.300s", p.n_failed, c->n_cells, p.first.text));
     return status;
 }
 
@@ -164,6 +202,11 @@ struct firn_statistic firn_compare_quality(const struct firn_compare *c, int siz
 double firn_cell_seconds(const struct firn_cell *cell)
 {
     return cell->seconds;
+}
+
+double firn_cell_core_seconds(const struct firn_cell *cell)
+{
+    return cell->core_seconds;
 }
 
 double firn_cell_memory(const struct firn_cell *cell)

@@ -4,16 +4,18 @@
 
 #include "base/option.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "peft/peft.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct section {
-    json_t *seeds, *sizes;
+    json_t *seeds, *sizes, *search_seeds;
     char *out_of_domain;
-    int64_t min_steps;
+    int64_t min_steps, search_size;
     bool keep_adapters;
 };
 
@@ -26,6 +28,10 @@ const struct firn_option firn_compare_keys[] = {
       .help = "examples from elsewhere, measured but never trained on" },
     { "min_steps", .type = FIRN_OPTION_INT, .offset = AT(min_steps), .fallback = "0", .max = 1e9, .unit = "steps",
       .help = "at least so many optimizer steps, however few the examples" },
+    { "search_seeds", .type = FIRN_OPTION_TREE, .offset = AT(search_seeds), .unit = "list",
+      .help = "lists of values in train or a method's search are tried with these; unset: one that seeds has not" },
+    { "search_size", .type = FIRN_OPTION_INT, .offset = AT(search_size), .fallback = "0", .max = 4e9, .unit = "examples",
+      .help = "choose between such values once, on so many training examples; 0: at each of the sizes" },
     { "keep_adapters", .type = FIRN_OPTION_BOOL, .offset = AT(keep_adapters), .fallback = "false",
       .help = "keep what each cell trained, not only its figures" },
     { NULL }
@@ -75,7 +81,10 @@ static firn_status read_section(struct firn_compare *c, struct firn_error *err)
         status = read_numbers(c, "seeds", s.seeds != NULL ? s.seeds : seeds, 0, &c->seeds, &c->n_seeds, err);
     if (status == FIRN_OK)
         status = read_numbers(c, "sizes", s.sizes != NULL ? s.sizes : sizes, 0, &c->sizes, &c->n_sizes, err);
+    if (status == FIRN_OK && s.search_seeds != NULL)
+        status = read_numbers(c, "search_seeds", s.search_seeds, 0, &c->search_seeds, &c->n_search_seeds, err);
     c->min_steps = s.min_steps;
+    c->search_size = s.search_size;
     c->keep_adapters = s.keep_adapters;
     c->out_of_domain = s.out_of_domain;
     s.out_of_domain = NULL;
@@ -150,7 +159,8 @@ static firn_status check_methods(const struct firn_compare *c, struct firn_error
 {
     struct firn_recipe r;
     struct firn_model model;
-    firn_status status = firn_compare_recipe(c, firn_compare_cell(c, 0, 0, 0), &r, err);
+    struct firn_cell cell = *firn_compare_cell(c, 0, 0, 0);
+    firn_status status = firn_compare_recipe(c, &cell, &r, err);
     if (status)
         return status;
     status = firn_model_open(&model, r.model, err);
@@ -158,18 +168,19 @@ static firn_status check_methods(const struct firn_compare *c, struct firn_error
     firn_recipe_free(&r);
     if (status)
         return status;
-    for (int i = 0; i < c->n_methods && status == FIRN_OK; i++) {
-        struct firn_adapter adapter = { 0 };
-        const struct firn_build_params p = { .batch = 1, .length = 1, .task = task, .n_labels = 2 };
-        status = firn_compare_recipe(c, firn_compare_cell(c, 0, i, 0), &r, err);
-        if (status)
-            break;
-        status = firn_adapter_open(&adapter, &model, task, r.method, c->path, FIRN_STR("method[%d].", i), err);
-        if (status == FIRN_OK)
-            status = firn_model_collect(&model, &adapter, &p, NULL, err);
-        firn_adapter_close(&adapter);
-        firn_recipe_free(&r);
-    }
+    for (cell.method = 0; cell.method < c->n_methods && status == FIRN_OK; cell.method++)
+        for (cell.choice = 0; cell.choice < c->methods[cell.method].n_choices && status == FIRN_OK; cell.choice++) {
+            struct firn_adapter adapter = { 0 };
+            const struct firn_build_params p = { .batch = 1, .length = 1, .task = task, .n_labels = 2 };
+            status = firn_compare_recipe(c, &cell, &r, err);
+            if (status)
+                break;
+            status = firn_adapter_open(&adapter, &model, task, r.method, c->path, FIRN_STR("method[%d].", cell.method), err);
+            if (status == FIRN_OK)
+                status = firn_model_collect(&model, &adapter, &p, NULL, err);
+            firn_adapter_close(&adapter);
+            firn_recipe_free(&r);
+        }
     firn_model_close(&model);
     return status;
 }
@@ -189,6 +200,11 @@ firn_status firn_compare_open(struct firn_compare *c, const char *path, char *co
         status = read_methods(c, err);
     if (status == FIRN_OK)
         status = lay_out(c, err);
+    const char *validation = json_string_value(json_object_get(json_object_get(c->tree, "data"), "validation"));
+    if (status == FIRN_OK && validation != NULL && (c->validation = firn_strdup(validation)) == NULL)
+        status = no_memory(err);
+    if (status == FIRN_OK)
+        status = firn_search_open(c, err);
     if (status == FIRN_OK && json_string_value(json_object_get(c->tree, "output")) == NULL)
         status = firn_fail(err, FIRN_ERR_USAGE, .file = path, .key = "output", .what = "is required");
     if (status == FIRN_OK &&
@@ -203,9 +219,11 @@ firn_status firn_compare_open(struct firn_compare *c, const char *path, char *co
 
 void firn_compare_close(struct firn_compare *c)
 {
+    firn_search_close(c);
     for (int i = 0; i < c->n_cells; i++)
         free(c->cells[i].failure);
     free(c->cells);
+    free(c->validation);
     free(c->methods);
     free(c->sizes);
     free(c->seeds);
@@ -221,10 +239,22 @@ struct firn_cell *firn_compare_cell(const struct firn_compare *c, int size, int 
     return &c->cells[(size * c->n_methods + method) * c->n_seeds + seed];
 }
 
+/* The values that were chosen are part of the name: another choice is another cell. */
 char *firn_compare_directory(const struct firn_compare *c, const struct firn_cell *cell)
 {
+    const struct firn_compare_method *m = &c->methods[cell->method];
     const char *size = cell->size > 0 ? FIRN_STR("%" PRId64, cell->size) : "all";
-    return firn_path_join(c->output, FIRN_STR("cells/%s-%s-seed%" PRId64, c->methods[cell->method].name, size, cell->seed));
+    struct firn_str text = { 0 };
+    firn_str_addf(&text, "%s-%s-seed%" PRId64 "%s", m->name, size, cell->seed, m->n_axes > 0 ? "-" : "");
+    const size_t values = text.size;
+    firn_choice_text(m, cell->choice, "=", ",", &text);
+    for (size_t i = values; i < text.size; i++)
+        text.data[i] = (char) (text.data[i] == '/' || (unsigned char) text.data[i] < ' ' ? '_' : text.data[i]);
+    if (!text.failed && text.size - values > 120) /* longer than a file's name may be */
+        snprintf(text.data + values, 9, "%08" PRIx32, firn_crc32c(0, text.data + values, text.size - values));
+    char *path = text.failed ? NULL : firn_path_join(c->output, FIRN_STR("cells/%s", text.data));
+    firn_str_free(&text);
+    return path;
 }
 
 /* Few examples make few batches: the epochs are then as many as min_steps asks for. */
@@ -234,6 +264,14 @@ static int64_t steps_of(const struct firn_compare *c, const struct firn_cell *ce
     const int64_t batches = (cell->size + batch - 1) / batch, updates = (batches + accum - 1) / accum;
     const double planned = r->train.num_train_epochs * (double) updates;
     return cell->size > 0 && r->train.max_steps == 0 && planned < (double) c->min_steps ? c->min_steps : 0;
+}
+
+/* A cell is measured when it is done; what happens on the way is looked at when the recipe says so. */
+static bool is_watched(const json_t *train)
+{
+    return json_integer_value(json_object_get(train, "eval_steps")) > 0 ||
+           json_is_true(json_object_get(train, "load_best_model_at_end")) ||
+           json_integer_value(json_object_get(train, "early_stopping_patience")) > 0;
 }
 
 firn_status firn_compare_recipe(const struct firn_compare *c, const struct firn_cell *cell, struct firn_recipe *r,
@@ -251,6 +289,7 @@ firn_status firn_compare_recipe(const struct firn_compare *c, const struct firn_
     }
     json_object_del(method, "name");
     json_object_del(method, "train");
+    json_object_del(method, "search");
     json_object_del(tree, "compare");
     json_object_set_new(tree, "method", method);
     json_object_set_new(tree, "output", json_string(directory));
@@ -259,6 +298,9 @@ firn_status firn_compare_recipe(const struct firn_compare *c, const struct firn_
     json_t *train = json_object_get(tree, "train"), *data = json_object_get(tree, "data");
     if (m->train != NULL)
         json_object_update(train, (json_t *) m->train);
+    firn_choice_apply(m, cell->choice, train, method);
+    if (!is_watched(train))
+        json_object_del(data, "validation");
     json_object_set_new(train, "seed", json_integer(cell->seed));
     if (cell->size > 0)
         json_object_set_new(data, "max_train_samples", json_integer(cell->size));

@@ -108,8 +108,9 @@ firn_status firn_compare_page(const struct firn_compare *c, const char *path, st
     for (int i = 0; i < c->n_cells; i++)
         done += c->cells[i].is_done;
     firn_html_head(&s, c->output);
-    firn_str_addf(&s, "<p>%d methods, %d amounts of data, %d seeds; %d of %d cells done. Time and memory are those of "
-                      "training; memory is what the plan allocates; bytes/task is what has to be kept for a task. "
+    firn_str_addf(&s, "<p>%d methods, %d amounts of data, %d seeds; %d of %d cells done. Time is that of the "
+                      "training steps, core time that of all cores together (on the cpu device), which other work on the machine "
+                      "changes less; memory is what the plan allocates; bytes/task is what has to be kept for a task. "
                       "Spread: sample standard deviation over seeds.</p>\n",
                   c->n_methods, c->n_sizes, c->n_seeds, done, c->n_cells);
     add_findings(&s, c);
@@ -121,12 +122,23 @@ firn_status firn_compare_page(const struct firn_compare *c, const char *path, st
         firn_str_add(&s, k == last ? "</pre>\n" : "</pre></details>\n");
         firn_str_free(&table);
     }
+    if (c->n_tries > 0) {
+        struct firn_str tried = { 0 };
+        firn_search_table(c, &tried);
+        firn_str_add(&s, "<h2>How the settings were chosen</h2>\n<p>Where a method's settings have several values, each was "
+                         "trained with a seed that is none of those above and measured on validation data. The figures above "
+                         "are of the values in brackets.</p>\n<pre>");
+        firn_html_text(&s, tried.data != NULL ? tried.data : "");
+        firn_str_add(&s, "</pre>\n");
+        firn_str_free(&tried);
+    }
     add_curves(&s, c, FIRN_PART_TEST, FIRN_STR("In-domain test: %s against training examples", c->metric));
     add_curves(&s, c, FIRN_PART_OUT, FIRN_STR("Out of domain: %s against training examples", c->metric));
     add_curves(&s, c, FIRN_PART_VALIDATION, FIRN_STR("Validation: %s against training examples", c->metric));
     add_curves(&s, c, FIRN_PART_TRAIN, FIRN_STR("On the training examples themselves: %s", c->metric));
     add_cost(&s, c, last, firn_cell_trainable, 1, "Quality against trained parameters", "trained parameters");
     add_cost(&s, c, last, firn_cell_seconds, 1, "Quality against training time", "seconds");
+    add_cost(&s, c, last, firn_cell_core_seconds, 1, "Quality against training time of all cores", "core seconds");
     add_cost(&s, c, last, firn_cell_memory, 0x1p20, "Quality against memory", "MiB");
     add_failures(&s, c);
     firn_str_add(&s, "<h2>Settings</h2><pre>");

@@ -45,8 +45,10 @@ static int name_width(const struct firn_compare *c)
 
 void firn_compare_table(const struct firn_compare *c, int size, struct firn_str *text)
 {
-    static const char *const heads[] = { "parameters", "bytes/task", "time", "memory", "train", "valid", "test", "outside" };
-    static const int widths[] = { 11, 10, 9, 9, 11, 11, 11, 11 };
+    static const char *const heads[] = { "parameters", "bytes/task", "time",  "core time", "memory",
+                                         "train",      "valid",      "test", "outside" };
+    enum { COLUMNS = 9, PARTS = COLUMNS - FIRN_PART_COUNT };
+    static const int widths[COLUMNS] = { 11, 10, 9, 9, 9, 11, 11, 11, 11 };
     const int first = name_width(c);
     if (c->sizes[size] > 0)
         firn_str_addf(text, "%" PRId64 " training examples, %d seeds: %s%s\n", c->sizes[size], c->n_seeds, c->metric,
@@ -54,26 +56,28 @@ void firn_compare_table(const struct firn_compare *c, int size, struct firn_str 
     else
         firn_str_addf(text, "all training examples, %d seeds: %s%s\n", c->n_seeds, c->metric, c->is_share ? ", %" : "");
     add_cell(text, "method", first, true);
-    for (int k = 0; k < 8; k++)
+    for (int k = 0; k < COLUMNS; k++)
         add_cell(text, heads[k], widths[k], false);
     firn_str_add(text, "\n");
     for (int m = 0; m < c->n_methods; m++) {
-        char buffer[8][64];
+        char buffer[COLUMNS][64];
         const struct firn_statistic seconds = firn_compare_statistic(c, size, m, firn_cell_seconds);
+        const struct firn_statistic cores = firn_compare_statistic(c, size, m, firn_cell_core_seconds);
         const double bytes = firn_compare_statistic(c, size, m, firn_cell_bytes).mean;
         const double memory = firn_compare_statistic(c, size, m, firn_cell_memory).mean;
         const double trainable = firn_compare_statistic(c, size, m, firn_cell_trainable).mean;
-        const char *cells[8] = {
+        const char *cells[COLUMNS] = {
             isfinite(trainable) ? firn_format(buffer[0], 64, "%.0f", trainable) : "-",
             bytes_text(buffer[1], 64, bytes),
             seconds.n > 0 ? firn_format(buffer[2], 64, "%.1f s", seconds.mean) : "-",
-            bytes_text(buffer[3], 64, memory),
+            cores.n > 0 ? firn_format(buffer[3], 64, "%.1f s", cores.mean) : "-",
+            bytes_text(buffer[4], 64, memory),
         };
         for (int part = 0; part < FIRN_PART_COUNT; part++)
-            cells[4 + part] = with_spread(buffer[4 + part], 64, firn_compare_quality(c, size, m, (enum firn_part) part),
+            cells[PARTS + part] = with_spread(buffer[PARTS + part], 64, firn_compare_quality(c, size, m, (enum firn_part) part),
                                           c->is_share);
         add_cell(text, c->methods[m].name, first, true);
-        for (int k = 0; k < 8; k++)
+        for (int k = 0; k < COLUMNS; k++)
             add_cell(text, cells[k], widths[k], false);
         firn_str_add(text, "\n");
     }

@@ -22,7 +22,8 @@ struct firn_run {
     int64_t batch_size, accumulation, eval_batch_size; /* the recipe's, or smaller parts that fit memory_limit */
     int64_t step, total, per_epoch, tokens;
     int64_t without_gain;         /* evaluations since the best */
-    double best_loss, seconds;
+    double best_loss;
+    double seconds, core_seconds; /* of the steps alone, on the clock and of all threads of this process */
     int bad_steps;
 };
 

@@ -42,6 +42,7 @@ static json_t *state_of(const struct firn_run *r)
     json_object_set_new(state, "seed", json_integer(r->recipe->train.seed));
     json_object_set_new(state, "tokens", json_integer(r->tokens));
     json_object_set_new(state, "seconds", json_real(r->seconds));
+    json_object_set_new(state, "core_seconds", json_real(r->core_seconds));
     json_object_set_new(state, "without_gain", json_integer(r->without_gain));
     if (isfinite(r->best_loss))
         json_object_set_new(state, "best_loss", json_real(r->best_loss));
@@ -220,6 +221,7 @@ static firn_status read_state(struct firn_run *r, const char *path, struct firn_
         r->step = json_integer_value(json_object_get(state, "step"));
         r->tokens = json_integer_value(json_object_get(state, "tokens"));
         r->seconds = json_number_value(json_object_get(state, "seconds"));
+        r->core_seconds = json_number_value(json_object_get(state, "core_seconds"));
         r->without_gain = json_integer_value(json_object_get(state, "without_gain"));
         r->best_loss = json_is_number(best) ? json_number_value(best) : INFINITY;
         if (device != NULL && strcmp(device, r->session.device->name) != 0)
@@ -317,11 +319,11 @@ static void collect_facts(const struct firn_run *r, struct firn_report_facts *fa
 
 static firn_status write_summary(const struct firn_run *r, const struct firn_report_facts *f, struct firn_error *err)
 {
-    json_t *o = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:f, s:{s:I, s:I, s:I, s:I}}", "device",
+    json_t *o = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:{s:I, s:I, s:I, s:I}}", "device",
                           r->session.device->id, "device_name", r->session.device->name, "steps",
                           (json_int_t) f->steps, "examples", (json_int_t) f->examples, "trainable",
                           (json_int_t) f->trainable, "total", (json_int_t) f->total, "seconds", f->seconds,
-                          "tokens_per_second", f->tokens_per_second, "bytes", "base", (json_int_t) f->base_bytes,
+                          "core_seconds", r->core_seconds, "tokens_per_second", f->tokens_per_second, "bytes", "base", (json_int_t) f->base_bytes,
                           "adapter", (json_int_t) f->adapter_bytes, "optimizer", (json_int_t) f->optimizer_bytes,
                           "activations", (json_int_t) f->activation_bytes);
     const firn_status status = o != NULL ? firn_json_save(r->output.summary, o, false, err) : no_memory(err);

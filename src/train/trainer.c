@@ -7,11 +7,16 @@
 #include <string.h>
 #include <time.h>
 
-static double now(void)
+static double clock_of(clockid_t id)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(id, &t);
     return (double) t.tv_sec + 1e-9 * (double) t.tv_nsec;
+}
+
+static double now(void)
+{
+    return clock_of(CLOCK_MONOTONIC);
 }
 
 /* ceil(N / batch) micro-batches, grouped; the last group of an epoch may be smaller. */
@@ -204,10 +209,13 @@ static firn_status loop(struct firn_run *r, struct firn_error *err)
         int64_t tokens = 0;
         if (r->step % r->per_epoch == 0)
             status = plan_epoch(r, r->step / r->per_epoch, err);
+        const double start = now(), cores = clock_of(CLOCK_PROCESS_CPUTIME_ID);
         if (status == FIRN_OK)
             status = train_step(r, r->step, &loss, &norm, &tokens, err);
         if (status)
             break;
+        r->seconds += now() - start;
+        r->core_seconds += clock_of(CLOCK_PROCESS_CPUTIME_ID) - cores;
         r->step++;
         r->tokens += tokens;
         w.loss += loss;
@@ -225,7 +233,6 @@ static firn_status loop(struct firn_run *r, struct firn_error *err)
                                .what = FIRN_STR("stopped at step %lld of %lld; go on with --resume", (long long) r->step,
                                                 (long long) r->total));
     }
-    r->seconds += now() - began;
     return status;
 }
 

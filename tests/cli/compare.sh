@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # compare.sh FIRN GOLDEN: a comparison that is killed and resumed ends with the figures of one that was not, takes new
-# methods in, and refuses results that other settings left.
+# methods in, refuses results that other settings left, and runs with the settings that do best on validation data.
 set -eu
 firn=$(realpath "$1") golden=$(realpath "$2")
 work=$(mktemp -d)
@@ -71,3 +71,44 @@ recipe wrong.yaml "$head, {type: lora, target_modules: [nothing]}" wrong
 "$firn" compare wrong.yaml >wrong.txt 2>&1 && fail "a method without modules"
 grep -q 'method\[1\].target_modules' wrong.txt || { cat wrong.txt; fail "it does not name the method"; }
 [ ! -e wrong ] || fail "it wrote before it checked"
+
+# settings with several values: a first step of 1e-9 learns nothing, so the best one is known
+choosing='{name: LoRA, type: lora, target_modules: [query], train: {learning_rate: [1e-9, 2e-2]}, search: {r: [2]}}'
+recipe search.yaml "$choosing, $head" chosen
+sed -i 's/test: test.jsonl}/test: test.jsonl, validation: all.jsonl}/; s/sizes: .8, 0./sizes: [8, 16]/; s/min_steps: 3/min_steps: 30/' \
+    search.yaml
+"$firn" compare search.yaml >chosen.txt || fail "settings cannot be chosen"
+grep -q 'LoRA: learning_rate 1e-09 r 2 [0-9.]*, learning_rate 0.02 r 2 \[[0-9.]*\]; the largest learning_rate tried' chosen.txt ||
+    { cat chosen.txt; fail "the better rate is not chosen, or not shown"; }
+[ "$(grep -c 'seed 0, trying' chosen.txt)" = 4 ] || fail "not every value is tried once a size with a seed of its own"
+grep -q '"is_chosen": true' chosen/compare.json && grep -q 'How the settings were chosen' chosen/compare.html ||
+    fail "page or figures do not say what was chosen"
+grep -q '"learning_rate": 0.02' "chosen/cells/LoRA-8-seed1-learning_rate=0.02,r=2/result.json" || fail "the cells have another rate"
+grep -q 'core_seconds' "chosen/cells/LoRA-8-seed1-learning_rate=0.02,r=2/result.json" || fail "core time is not measured"
+sed -i 's/output: chosen/output: part/' search.yaml
+"$firn" compare search.yaml >part.txt 2>&1 &
+pid=$!
+while kill -0 $pid 2>/dev/null && [ ! -e part/cells/LoRA-8-seed1-learning_rate=0.02,r=2/result.json ]; do sleep 0.02; done
+kill -9 $pid 2>/dev/null || true
+wait $pid || true
+"$firn" compare search.yaml --resume >part.txt || fail "a search does not go on"
+figures chosen >a
+figures part >b
+cmp -s a b || { diff a b; fail "a resumed search has other figures"; }
+"$firn" compare search.yaml output=once compare.search_size=12 >once.txt || fail "one search for all sizes"
+[ "$(grep -c '12 examples, seed 0, trying' once.txt)" = 2 ] || fail "one search for all sizes is not one"
+refused() {
+    "$firn" compare search.yaml output=no "$@" >no.txt 2>&1 && fail "taken: $*"
+    [ ! -e no ] || fail "it wrote before it checked: $*"
+}
+refused compare.search_seeds=[2]
+grep -q 'compare.search_seeds: expected seeds that compare.seeds does not have, got 2' no.txt || fail "seeds: $(cat no.txt)"
+refused train.batch_size=[]
+grep -q 'train.batch_size: expected a list of values' no.txt || fail "no values: $(cat no.txt)"
+refused train.batch_size=[4,-4]
+grep -q 'train.batch_size: expected' no.txt || fail "a wrong value: $(cat no.txt)"
+refused train.batch_size=[4,4]
+grep -q 'train.batch_size: expected each value once' no.txt || fail "twins: $(cat no.txt)"
+sed -i 's/, validation: all.jsonl//' search.yaml
+refused
+grep -q 'data.validation: is required to choose' no.txt || fail "no validation data: $(cat no.txt)"
