@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "cli/command.h"
+#include "cli/pipelines.h"
 #include "device/vulkan/vulkan.h"
 
 #include <math.h>
@@ -15,7 +16,7 @@
 struct flags {
     char *device, *filter, *junit, *html;
     int64_t seed;
-    bool json, list, validate, no_gradients;
+    bool json, list, pipelines, validate, no_gradients;
 };
 
 #define AT(field) offsetof(struct flags, field)
@@ -34,6 +35,8 @@ static const struct firn_option flags[] = {
       .help = "run under the Vulkan validation layers; a message is a failure" },
     { "no-gradients", .type = FIRN_OPTION_BOOL, .offset = AT(no_gradients),
       .help = "leave out the finite differences, which do not depend on the device" },
+    { "pipelines", .type = FIRN_OPTION_BOOL, .offset = AT(pipelines),
+      .help = "compile all, run none; print what the driver says: registers, spills (--json: code too)" },
     FIRN_FLAG_JSON(json),
     { NULL },
 };
@@ -164,10 +167,15 @@ static firn_status run(const struct firn_args *args, struct firn_error *err)
         return FIRN_OK;
     }
     struct firn_device *device = NULL;
-    const struct firn_device_params open = { .validation = f->validate, .log = firn_stderr_log };
+    const struct firn_device_params open = { .validation = f->validate, .statistics = f->pipelines, .log = firn_stderr_log };
     firn_status status = firn_device_open(&device, f->device, &open, err);
     if (status)
         return status;
+    if (f->pipelines) {
+        status = firn_pipelines_print(device, f->filter, f->json, err);
+        firn_device_close(&device);
+        return status;
+    }
     struct report report = { .f = f, .list = json_array() };
     snprintf(report.title, sizeof report.title, "%s: %.80s (%.80s)", device->id, device->name,
              device->driver);
@@ -217,7 +225,8 @@ const struct firn_command firn_command_conform = {
     .text = "Runs every kernel variant of every operation, forward and backward, that the device can run\n"
             "against cpu:exact, with bounds computed from the type and the length of the sums, and every\n"
             "backward rule against finite differences in double. FIRN_CAPS hides capabilities, so that the\n"
-            "paths of smaller devices can be tested. Exit code 0: all agree.",
+            "paths of smaller devices can be tested. Exit code 0: all agree. --pipelines runs nothing: what a driver\n"
+            "makes of the kernels can be read where the device is not (RADV_FORCE_FAMILY=navi31 for Mesa's RADV).",
     .flags = flags,
     .values_size = sizeof(struct flags),
     .run = run,

@@ -4,7 +4,7 @@
 #ifndef FIRN_PLAN_CONFORM_H
 #define FIRN_PLAN_CONFORM_H
 
-#include "device/device.h"
+#include "device/vulkan/vulkan.h"
 #include "firn/ops.h"
 #include "graph/op.h"
 
@@ -41,6 +41,20 @@ firn_status firn_conform_kernels(struct firn_device *device,
 /* Every op with a backward rule, on the host in double. */
 firn_status firn_conform_gradients(const struct firn_conform_params *params,
                                    struct firn_conform_counts *counts, struct firn_error *err);
+
+/* One kernel compiled with one set of constants. The texts live until the callback returns. */
+struct firn_pipeline_result {
+    const char *op;
+    const struct firn_kernel *kernel; /* a `then` too */
+    const struct firn_dispatch *dispatch;
+    char shapes[256];
+    char reason[200]; /* why it could not be compiled; empty: it was */
+    const struct firn_vulkan_code *code;
+};
+/* Compiles every kernel that the device can run, once for each set of constants that the cases ask for, and runs none. */
+firn_status firn_conform_pipelines(struct firn_device *device, const char *filter,
+                                   void (*result)(void *user, const struct firn_pipeline_result *result), void *user,
+                                   struct firn_error *err);
 
 /* Shared by both: settles the verdict of a result that is no skip, counts it and hands it out. */
 void firn_conform_report(const struct firn_conform_params *params, struct firn_conform_counts *counts,

@@ -123,6 +123,7 @@ static void read_properties(struct firn_vk_caps *c, const struct extensions *e)
     else
         snprintf(c->driver, sizeof c->driver, "vendor 0x%04x, driver 0x%08x", c->props.vendorID,
                  c->props.driverVersion);
+    c->is_hollow = strncmp(driver.driverName, "radv", 4) == 0 && getenv("RADV_FORCE_FAMILY") != NULL;
 }
 
 #ifdef VK_KHR_cooperative_matrix
@@ -172,7 +173,15 @@ static void read_features(struct firn_vk_caps *c, const struct extensions *e)
         else
             enable(c, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME);
     }
-    c->has_budget = has(e, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
+    VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR figures = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR
+    };
+    VkPhysicalDeviceFeatures2 more = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &figures };
+    if (has(e, VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME))
+        vkGetPhysicalDeviceFeatures2(c->physical, &more);
+    c->has_figures = figures.pipelineExecutableInfo;
+    /* Mesa 25.0's RADV without hardware falls over when asked for its budget: tests/isa */
+    c->has_budget = has(e, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME) && !c->is_hollow;
     if (c->has_budget)
         enable(c, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
     /* a portability driver must have it enabled when it offers it */
@@ -295,7 +304,13 @@ firn_status firn_vk_caps_create_device(const struct firn_vk_caps *c, uint32_t en
     if (coopmat)
         chain = c->sets_subgroup_size ? (const void *) &control : &matrix;
 #endif
-    const char *extensions[FIRN_VK_MAX_EXTENSIONS];
+    VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR figures = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR,
+        .pNext = (void *) chain, .pipelineExecutableInfo = VK_TRUE
+    };
+    if (c->has_figures)
+        chain = &figures;
+    const char *extensions[FIRN_VK_MAX_EXTENSIONS + 1];
     uint32_t n_extensions = 0;
     for (uint32_t i = 0; i < c->n_extensions; i++) {
         const char *name = c->extensions[i];
@@ -304,6 +319,8 @@ firn_status firn_vk_caps_create_device(const struct firn_vk_caps *c, uint32_t en
             continue;
         extensions[n_extensions++] = name;
     }
+    if (c->has_figures)
+        extensions[n_extensions++] = VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME;
     const float priority = 1.0f;
     const VkDeviceQueueCreateInfo queue = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,

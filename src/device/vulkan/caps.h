@@ -24,6 +24,8 @@ struct firn_vk_caps {
     struct firn_limits limits;         /* before FIRN_CAPS and the self-test */
     bool is_cpu, is_unified;           /* host memory is the device's memory */
     bool has_budget, has_host_import;
+    bool has_figures; /* the driver tells registers and instructions of a pipeline; off unless asked for */
+    bool is_hollow;   /* compiles for a device that is not there: nothing can be run */
     bool sets_subgroup_size;           /* a pipeline may ask for the size that limits name */
     uint64_t import_align;
     const char *extensions[FIRN_VK_MAX_EXTENSIONS]; /* to enable, given limits.caps */

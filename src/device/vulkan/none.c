@@ -31,3 +31,14 @@ void firn_vulkan_stats(const struct firn_device *d, struct firn_vulkan_stats *st
     (void) d;
     *stats = (struct firn_vulkan_stats){ 0 };
 }
+
+firn_status firn_vulkan_inspect(struct firn_device *d, const struct firn_kernel *kernel, const struct firn_dispatch *dispatch,
+                                int n_bindings, struct firn_vulkan_code *code, struct firn_error *err)
+{
+    (void) d;
+    (void) kernel;
+    (void) dispatch;
+    (void) n_bindings;
+    *code = (struct firn_vulkan_code){ 0 };
+    return firn_fail(err, FIRN_ERR_UNSUPPORTED, .what = "this build has no Vulkan");
+}

@@ -187,7 +187,7 @@ static firn_status module_get(struct firn_vk *d, const struct firn_kernel *kerne
 }
 
 static firn_status create(struct firn_vk *d, const struct entry *e, const struct layout *layout,
-                          VkPipeline *handle, struct firn_error *err)
+                          VkPipelineCreateFlags flags, VkPipeline *handle, struct firn_error *err)
 {
     VkSpecializationMapEntry map[FIRN_MAX_SPEC];
     for (int i = 0; i < e->n_spec; i++)
@@ -201,7 +201,7 @@ static firn_status create(struct firn_vk *d, const struct entry *e, const struct
     const bool sets_size = e->module->needs_size && d->caps.sets_subgroup_size;
     const VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
-        .flags = e->has_base ? VK_PIPELINE_CREATE_DISPATCH_BASE_BIT : 0,
+        .flags = flags | (e->has_base ? VK_PIPELINE_CREATE_DISPATCH_BASE_BIT : 0),
         .stage = { .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
                    .pNext = sets_size ? &size : NULL,
                    .flags = sets_size ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
@@ -229,6 +229,19 @@ static firn_status grow(struct firn_vk_pipelines *p, struct firn_error *err)
     return FIRN_OK;
 }
 
+firn_status firn_vk_pipeline_create(struct firn_vk *d, const struct firn_kernel *kernel,
+                                    const struct firn_dispatch *dispatch, int n_bindings,
+                                    VkPipelineCreateFlags flags, VkPipeline *handle, struct firn_error *err)
+{
+    const struct layout *layout;
+    struct entry e = { .n_spec = dispatch->n_spec, .n_bindings = n_bindings };
+    memcpy(e.spec, dispatch->spec, sizeof e.spec[0] * (size_t) e.n_spec);
+    firn_status s = module_get(d, kernel, &e.module, err);
+    if (s == FIRN_OK)
+        s = layout_get(d, n_bindings, &layout, err);
+    return s ? s : create(d, &e, layout, flags, handle, err);
+}
+
 firn_status firn_vk_pipeline_get(struct firn_vk *d, const struct firn_kernel *kernel,
                                  const struct firn_dispatch *dispatch, int n_bindings, bool has_base,
                                  struct firn_vk_pipeline *out, struct firn_error *err)
@@ -252,7 +265,7 @@ firn_status firn_vk_pipeline_get(struct firn_vk *d, const struct firn_kernel *ke
     }
     s = grow(p, err);
     if (s == FIRN_OK)
-        s = create(d, &e, layout, &e.handle, err);
+        s = create(d, &e, layout, 0, &e.handle, err);
     if (s != FIRN_OK)
         return s;
     p->entries[p->n_entries++] = e;

@@ -20,6 +20,9 @@ firn_status firn_vk_submit(struct firn_vk *d, const VkCommandBuffer *commands, u
 {
     if (d->is_lost)
         return lost(d, err);
+    if (d->caps.is_hollow)
+        return firn_fail(err, FIRN_ERR_UNSUPPORTED, .key = d->base.id,
+                         .what = "RADV_FORCE_FAMILY is set: this driver compiles and cannot run anything");
     firn_status s = FIRN_VK(d->vk.vkResetFences(d->device, 1, &d->fence), err);
     const uint32_t each = apart ? 1 : n;
     for (uint32_t i = 0; i < n && s == FIRN_OK; i += each) {

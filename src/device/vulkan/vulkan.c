@@ -17,7 +17,7 @@ static void destroy(struct firn_device *device)
     if (device == NULL)
         return;
     if (d->device != VK_NULL_HANDLE) {
-        if (!d->is_lost && d->queue != VK_NULL_HANDLE)
+        if (!d->is_lost && !d->caps.is_hollow && d->queue != VK_NULL_HANDLE)
             d->vk.vkDeviceWaitIdle(d->device);
         firn_vk_pipelines_save(d);
         firn_vk_pipelines_close(d);
@@ -55,11 +55,11 @@ static firn_status make_objects(struct firn_vk *d, struct firn_error *err)
     const VkFenceCreateInfo fence = { .sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO };
     d->vk.vkGetDeviceQueue(d->device, d->caps.family, 0, &d->queue);
     firn_status s = FIRN_VK(d->vk.vkCreateCommandPool(d->device, &pool, NULL, &d->commands), err);
-    if (s == FIRN_OK)
+    if (s == FIRN_OK && !d->caps.is_hollow)
         s = FIRN_VK(d->vk.vkCreateFence(d->device, &fence, NULL, &d->fence), err);
     if (s == FIRN_OK)
         s = firn_vk_pipelines_open(d, err);
-    if (s == FIRN_OK)
+    if (s == FIRN_OK && !d->caps.is_hollow) /* such a driver has neither fences nor memory */
         s = firn_vk_buffer_create(&d->base, FIRN_MEM_DEVICE, 256, &d->dummy, err);
     return s;
 }
@@ -76,6 +76,7 @@ static firn_status open(struct firn_vk *d, int index, const char *name,
         s = firn_vk_pick(&d->instance, index, name, &d->caps, &picked, err);
     if (s != FIRN_OK)
         return s;
+    d->caps.has_figures &= p->statistics;
     d->base.ops = &ops;
     d->base.log = p->log;
     d->base.limits = d->caps.limits;
@@ -92,8 +93,11 @@ static firn_status open(struct firn_vk *d, int index, const char *name,
     d->budget = d->base.limits.slice_flops > 0 ? (double) d->base.limits.slice_flops : d->caps.is_cpu ? INFINITY : 5e9;
     volkLoadDeviceTable(&d->vk, d->device);
     firn_vk_cache_open(&d->cache);
+    firn_vk_caps_classify(&d->base.limits);
     s = make_objects(d, err);
     bool works = true;
+    if (d->caps.is_hollow) /* no start-up test can run */
+        return s;
     if (s == FIRN_OK && (d->base.limits.caps & FIRN_CAP_SUBGROUP))
         s = firn_vk_probe_subgroup(d, &works, err);
     if (!works)

@@ -20,6 +20,22 @@ struct firn_vulkan_stats {
 };
 void firn_vulkan_stats(const struct firn_device *d, struct firn_vulkan_stats *stats);
 
+/* What the driver says of a compiled kernel (VK_KHR_pipeline_executable_properties). A driver without the extension
+ * says nothing: no figures, text NULL. */
+enum { FIRN_VULKAN_MAX_FIGURES = 40 };
+struct firn_vulkan_code {
+    uint32_t subgroup_size;
+    int n_figures;
+    struct {
+        char name[64];
+        double value;
+    } figures[FIRN_VULKAN_MAX_FIGURES]; /* registers, spills, ...: names and meanings are the driver's */
+    char *text;                         /* its last representation, mostly the instructions; free() */
+};
+/* Compiles the kernel for this dispatch and asks. The device must have been opened with `statistics`. */
+firn_status firn_vulkan_inspect(struct firn_device *d, const struct firn_kernel *kernel, const struct firn_dispatch *dispatch,
+                                int n_bindings, struct firn_vulkan_code *code, struct firn_error *err);
+
 /* The start-up test of subgroup arithmetic. No operation names it; the build compiles its shader too. */
 extern const struct firn_kernel firn_vulkan_probe_kernel, firn_vulkan_coopmat_kernel;
 
