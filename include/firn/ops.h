@@ -71,6 +71,12 @@ FIRN_API firn_val firn_embed(struct firn_graph *g, firn_val table, firn_val ids)
 /// The same; the row `padding` (-1: none) is read like any other but gets no gradient (PyTorch's padding_idx).
 FIRN_API firn_val firn_embed_padded(struct firn_graph *g, firn_val table, firn_val ids, int64_t padding);
 
+/// y[m] = map[ids[m]], -1 for ids outside [0, V): map [V] i32, ids [M] i32 -> [M] i32. No gradient.
+FIRN_API firn_val firn_map_ids(struct firn_graph *g, firn_val map, firn_val ids);
+/// y[m, k] = x[m, at[k]], 0 where at[k] is outside [0, N): x [M, N], at [K] i32 -> [M, K]. No number may come twice, and
+/// back [N] i32 is the inverse (the k of each column, -1 for those that nobody picks): it serves the gradient.
+FIRN_API firn_val firn_pick_columns(struct firn_graph *g, firn_val x, firn_val at, firn_val back);
+
 /// One row of each of B entries of T rows: rows[b] in [b T, (b + 1) T) of x [B * T, C] -> [B, C]. What made x is done for
 /// these rows alone where that gives the same: back through operations that work row by row, and through attention that is
 /// not causal (its queries). Nodes that then serve nobody are dropped by the planner; dropouts on the way draw anew.

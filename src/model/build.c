@@ -323,6 +323,8 @@ struct firn_head firn_output_layer(struct firn_build *b, const char *path, const
     if (bias != NULL)
         site.bias = firn_weight_at(b, bias, firn_dims(n_out));
     struct firn_head head = { .h = x, .w = site.weight, .bias = site.bias };
+    if (firn_hooks(b) != NULL && method->logits != NULL)
+        head.logits = method->logits(b->adapter->settings, b, &site, tied, x);
     if (is_target(b, &site)) { /* its update needs the logits of all rows at once */
         if (method->linear_input != NULL)
             x = method->linear_input(b->adapter->settings, b, &site, x);
@@ -332,6 +334,15 @@ struct firn_head firn_output_layer(struct firn_build *b, const char *path, const
     }
     firn_graph_pop(b->g);
     return head;
+}
+
+/* Rows of a table, or what the method has in their place. */
+static firn_val look_up(struct firn_build *b, const struct firn_site *s, firn_val ids)
+{
+    const struct firn_method *method = firn_hooks(b);
+    const firn_val y = method != NULL && method->lookup != NULL ? method->lookup(b->adapter->settings, b, s, ids)
+                                                                : (firn_val){ 0 };
+    return firn_is_value(y) ? y : firn_embed_padded(b->g, s->weight, ids, s->padding);
 }
 
 firn_val firn_embedding(struct firn_build *b, const char *name, int64_t rows, int64_t width, firn_val ids)
@@ -349,7 +360,7 @@ firn_val firn_embedding_padded(struct firn_build *b, const char *name, int64_t r
     firn_graph_push(b->g, name);
     site.weight = tensor_of(b, &site, "weight", firn_dims(rows, width), NULL);
     site.padding = padding;
-    firn_val y = firn_embed_padded(b->g, site.weight, ids, padding);
+    firn_val y = look_up(b, &site, ids);
     if (is_target(b, &site) && method->embed != NULL)
         y = method->embed(b->adapter->settings, b, &site, ids, y);
     firn_graph_pop(b->g);
@@ -371,12 +382,15 @@ firn_val firn_lookup(struct firn_build *b, const char *name, firn_val table, fir
     char path[MAX_PATH];
     const struct firn_shape shape = firn_val_shape(b->g, table);
     const struct firn_method *method = b->adapter->method;
-    struct firn_site site = { .kind = FIRN_SITE_EMBEDDING, .path = join(b, name, path, sizeof path), .padding = -1,
+    const char *at = b->model->arch->table;
+    char owner[MAX_PATH];
+    snprintf(owner, sizeof owner, "%.*s", (int) (strrchr(at, '.') - at), at);
+    struct firn_site site = { .kind = FIRN_SITE_EMBEDDING, .path = join(b, name, path, sizeof path), .padding = -1, .table = owner,
                               .n_in = shape.dim[0], .n_out = shape.dim[1], .weight = table, .task = b->p->task };
     if (method != NULL && method->copies != NULL && method->copies(b->adapter->settings, &site))
         firn_graph_fail(b->g, "%s: reads a shared table, which %s cannot copy", path, method->name);
     firn_graph_push(b->g, name);
-    firn_val y = firn_embed(b->g, table, ids);
+    firn_val y = look_up(b, &site, ids);
     if (is_target(b, &site) && method->embed != NULL)
         y = method->embed(b->adapter->settings, b, &site, ids, y);
     firn_graph_pop(b->g);

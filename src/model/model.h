@@ -39,6 +39,7 @@ struct firn_site {
     const char *path; /* HF module path in the task's class: "bert.encoder.layer.0.attention.self.query" */
     int64_t n_in, n_out;     /* embeddings: rows, width */
     int64_t padding;         /* embeddings: the row that gets no gradient; -1: none */
+    const char *table;       /* embeddings: path of the module whose table it reads, where that is another; else NULL */
     bool is_output;          /* the language model's output layer */
     bool is_quantised;       /* `weight`, if it is frozen, is [n_out, n_in] in the model's quantised type */
     bool is_conv1d;          /* linear layers: `weight` is [n_in, n_out], as GPT-2's files hold it */
@@ -96,6 +97,10 @@ struct firn_method {
     firn_val (*linear_input)(const void *settings, struct firn_build *b, const struct firn_site *s, firn_val x);
     firn_val (*linear)(const void *settings, struct firn_build *b, const struct firn_site *s, firn_val x, firn_val y);
     firn_val (*embed)(const void *settings, struct firn_build *b, const struct firn_site *s, firn_val ids, firn_val y);
+    /* Of every table, and of the output layer (`tied`: the table that it shares, or NULL): what a lookup gives, or the
+     * logits, in place of the base's; the empty value: the base's. */
+    firn_val (*lookup)(const void *settings, struct firn_build *b, const struct firn_site *s, firn_val ids);
+    firn_val (*logits)(const void *settings, struct firn_build *b, const struct firn_site *s, const char *tied, firn_val x);
     /* Of every layer: keys and values before attention (prefixes; of an encoder-decoder the decoder's self-attention
      * only, and `layer` is its layer), and the end of a sub-layer (bottlenecks): the hook then emits the sum and the
      * norm itself. */

@@ -2,6 +2,8 @@
 /* Writes a model folder of a task's class: config.json, model.safetensors, the tokenizer's files. Tensors are made one at
  * a time as they are written, so that memory stays at the largest of them. */
 #include "peft/files.h"
+#include "peft/tokens.h"
+#include "peft/wrap.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -259,9 +261,11 @@ static const char *breaks_tie(const struct firn_adapter *a, const struct firn_mo
 {
     static const char *const tables[] = { ".embed_tokens.", ".word_embeddings.", ".wte.", ".shared.", ".lm_head.",
                                           ".predictions.decoder.", ".embed_out." };
+    const bool keeps_tokens = !firn_tokens_untie(&a->params); /* of table and output layer alike */
     for (size_t i = 0; i < a->params.count && has_output(task) && m->config.tie_embeddings; i++)
         for (size_t k = 0; k < sizeof tables / sizeof tables[0]; k++)
-            if (strstr(a->params.list[i].name, tables[k]) != NULL)
+            if (strstr(a->params.list[i].name, tables[k]) != NULL &&
+                !(keeps_tokens && strstr(a->params.list[i].name, FIRN_TOKENS_PARAM) != NULL))
                 return a->params.list[i].name;
     return NULL;
 }
@@ -291,6 +295,21 @@ static firn_status add_output(struct saving *s, const struct firn_build *b, cons
             status = add(s, bias, (struct source){ .base = t }, t->dtype, t->shape, err);
     }
     return status;
+}
+
+/* Trained rows of a table that the file does not have by that name (T5's decoder reads the encoder's) would be lost. */
+static firn_status check_rows(const struct saving *s, const struct firn_model *m, struct firn_error *err)
+{
+    char path[600];
+    for (size_t i = 0; i < s->adapter->params.count && s->merges; i++) {
+        bool is_there = !firn_wrap_path(&s->adapter->params.list[i], FIRN_TOKENS_PARAM, path, sizeof path);
+        for (size_t k = 0; k < s->count && !is_there; k++)
+            is_there = strcmp(s->list[k].name, FIRN_STR("%s.weight", path)) == 0;
+        if (!is_there)
+            return firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = m->directory, .key = path,
+                             .what = "has no table of its own in the model's files: its rows cannot be merged");
+    }
+    return FIRN_OK;
 }
 
 /* The class's tensors are the frozen leaves of its graph and the trained ones that stand in a base tensor's place. */
@@ -328,7 +347,7 @@ static firn_status list_tensors(struct saving *s, struct firn_model *m, const st
         status = add(s, q->base, (struct source){ .base = t, .param = q }, save->dtype != FIRN_NONE ? save->dtype : own, q->shape,
                      err);
     }
-    return status;
+    return status ? status : check_rows(s, m, err);
 }
 
 static void set_labels(json_t *config, const struct firn_build_params *p, const struct firn_save_params *save)
@@ -517,7 +536,8 @@ firn_status firn_adapter_merge(const struct firn_adapter *a, struct firn_model *
                          .what = "cannot be computed into the weights of a model");
     const bool counts_from_start = method->anchors != NULL && method->anchors(a->settings);
     for (size_t i = 0; i < a->params.count && save->undoes; i++)
-        if (counts_from_start || strstr(a->params.list[i].name, "lora_magnitude_vector") != NULL)
+        if (counts_from_start || strstr(a->params.list[i].name, "lora_magnitude_vector") != NULL ||
+            strstr(a->params.list[i].name, FIRN_TOKENS_PARAM) != NULL)
             return firn_fail(err, FIRN_ERR_UNSUPPORTED, .key = a->params.list[i].name,
                              .what = "its merge depends on the base's own weights and cannot be undone without them");
     const char *name = method->merge != NULL ? breaks_tie(a, m, p->task) : NULL;

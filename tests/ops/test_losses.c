@@ -197,6 +197,27 @@ static void slopes_of_soft_capped_logits_are_those_of_the_loss(void **state)
     check_all_slopes(&(struct firn_linear_loss_params){ .chunk = 64, .softcap = 1.5f });
 }
 
+static void picked_columns_give_their_gradients_back(void **state)
+{
+    (void) state;
+    static const int32_t numbers[] = { 3, 0, -1, 4 }, inverse[] = { 1, -1, -1, 0, 3 };
+    struct firn_error err = { 0 };
+    struct problem p = { .g = firn_graph_create() };
+    const firn_val x = leaf(p.g, FIRN_LEAF_PARAM, "x", firn_dims(7, 5)), c = leaf(p.g, FIRN_LEAF_INPUT, "c", firn_dims(7, 4));
+    const firn_val at = firn_graph_leaf(p.g, FIRN_LEAF_INPUT, "at", FIRN_I32, firn_dims(4));
+    const firn_val back = firn_graph_leaf(p.g, FIRN_LEAF_INPUT, "back", FIRN_I32, firn_dims(5));
+    const firn_val loss = firn_sum(p.g, firn_mul(p.g, firn_pick_columns(p.g, x, at, back), c));
+    firn_val dx = { 0 };
+    firn_grad(p.g, loss, leaf(p.g, FIRN_LEAF_INPUT, "one", firn_dims(1)), &x, 1, &dx);
+    output(p.g, "loss", loss);
+    output(p.g, "dx", dx);
+    start(&p);
+    check_ok(firn_store_write(p.store, "at", 0, numbers, sizeof numbers, &err), &err);
+    check_ok(firn_store_write(p.store, "back", 0, inverse, sizeof inverse, &err), &err);
+    check_slopes(&p, "x", "dx", 7 * 5);
+    stop(&p);
+}
+
 static void a_frozen_output_layer_costs_no_gradient_of_its_own(void **state)
 {
     (void) state;
@@ -279,6 +300,7 @@ int main(void)
         cmocka_unit_test(gradients_that_are_handed_out_follow_what_is_done_with_the_loss),
         cmocka_unit_test(slopes_in_chunks_are_those_of_the_loss),
         cmocka_unit_test(slopes_of_soft_capped_logits_are_those_of_the_loss),
+        cmocka_unit_test(picked_columns_give_their_gradients_back),
         cmocka_unit_test(a_frozen_output_layer_costs_no_gradient_of_its_own),
         cmocka_unit_test(chunks_start_where_any_device_can_bind_them),
         cmocka_unit_test(rows_joined_again_are_the_whole_and_pass_its_gradient),

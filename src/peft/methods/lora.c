@@ -5,6 +5,7 @@
 #include "peft/files.h"
 #include "peft/keys.h"
 #include "peft/lora_start.h"
+#include "peft/tokens.h"
 #include "peft/wrap.h"
 
 #include <math.h>
@@ -16,12 +17,13 @@ struct lora {
     int64_t r;
     double alpha, dropout, ratio, embedding_rate;
     bool use_rslora, use_dora, lora_bias;
-    json_t *init_lora_weights, *rank_pattern, *alpha_pattern;
+    json_t *init_lora_weights, *rank_pattern, *alpha_pattern, *token_indices;
     struct firn_wrap wrap;
     /* made by open */
     enum firn_lora_start start;
     int n_iter;
     struct firn_numbers ranks, alphas;
+    struct firn_tokens tokens;
 };
 
 #define MAGNITUDE "lora_magnitude_vector"
@@ -50,6 +52,8 @@ static const struct firn_option keys[] = {
       .help = "other ranks, by end of path or expression" },
     { "alpha_pattern",       .type = FIRN_OPTION_TREE, .offset = AT(alpha_pattern),
       .help = "other alphas, by end of path or expression" },
+    { "trainable_token_indices", .type = FIRN_OPTION_TREE, .offset = AT(token_indices),
+      .help = "ids of tokens whose embeddings train, as a list or by module" },
     { "loraplus_lr_ratio",   .type = FIRN_OPTION_REAL, .offset = AT(ratio), .fallback = "0", .max = 1e6,
       .help = "LoRA+: the second factor and vectors learn so many times faster; 0: not" },
     { "loraplus_lr_embedding", .type = FIRN_OPTION_REAL, .offset = AT(embedding_rate), .fallback = "1e-6", .max = 1e6,
@@ -58,7 +62,7 @@ static const struct firn_option keys[] = {
 };
 // clang-format on
 static const char *const refuses[] = { "loftq_config", "layer_replication", "target_parameters",
-                                       "trainable_token_indices", "ensure_weight_tying", "alora_invocation_tokens",
+                                       "ensure_weight_tying", "alora_invocation_tokens",
                                        "use_qalora", "use_bdlora", "megatron_config", "arrow_config", "kasa_config",
                                        "monteclora_config", "velora_config", "eva_config", "corda_config",
                                        "lora_ga_config", NULL };
@@ -100,6 +104,8 @@ static firn_status open_lora(void *settings, const struct firn_model *m, enum fi
         status = firn_numbers_open(&l->ranks, l->rank_pattern, true, file, "rank_pattern", err);
     if (status == FIRN_OK)
         status = firn_numbers_open(&l->alphas, l->alpha_pattern, false, file, "alpha_pattern", err);
+    if (status == FIRN_OK)
+        status = firn_tokens_open(&l->tokens, l->token_indices, m, file, err);
     return status;
 }
 
@@ -109,6 +115,7 @@ static void close_lora(void *settings)
     firn_wrap_close(&l->wrap);
     firn_numbers_close(&l->ranks);
     firn_numbers_close(&l->alphas);
+    firn_tokens_close(&l->tokens);
 }
 
 static bool copies(const void *settings, const struct firn_site *s)
@@ -199,6 +206,16 @@ static firn_val embed(const void *settings, struct firn_build *b, const struct f
                        : firn_add(b->g, y, update);
 }
 
+static firn_val lookup(const void *settings, struct firn_build *b, const struct firn_site *s, firn_val ids)
+{
+    return firn_tokens_lookup(&((const struct lora *) settings)->tokens, b, s, ids);
+}
+
+static firn_val logits(const void *settings, struct firn_build *b, const struct firn_site *s, const char *tied, firn_val x)
+{
+    return firn_tokens_logits(&((const struct lora *) settings)->tokens, b, s, tied, x);
+}
+
 /* w[i, j] += sum over k of left[i, k] right[k, j], where right is read with the strides (of_k, of_j). */
 static void add_product(float *w, int64_t rows, int64_t cols, int64_t r, float scale, const float *left,
                         const float *right, int64_t of_k, int64_t of_j)
@@ -242,6 +259,8 @@ static bool merge(const void *settings, const struct firn_param_set *params, con
 {
     const struct firn_param *m = firn_wrap_find(params, path, MAGNITUDE);
     const bool is_table = firn_wrap_find(params, path, "lora_embedding_A") != NULL;
+    if (firn_tokens_merge(&((const struct lora *) settings)->tokens, params, flat, path, part, shape, w))
+        return true;
     if (!add_update(settings, params, flat, path, part, shape, w))
         return false;
     if (w != NULL && m != NULL && strcmp(part, "weight") == 0)
@@ -295,7 +314,7 @@ static firn_status init(const void *settings, const struct firn_model *m, const 
 {
     const struct lora *l = settings;
     const bool decomposes = anchors(l) || l->start == FIRN_START_ORTHOGONAL;
-    firn_status status = FIRN_OK;
+    firn_status status = firn_tokens_init(&l->tokens, m, params, flat, err);
     char path[600];
     for (size_t i = 0; i < params->count && status == FIRN_OK && decomposes; i++)
         if (firn_wrap_path(&params->list[i], "lora_A.weight", path, sizeof path))
@@ -419,6 +438,13 @@ static firn_status check(const void *settings, const char *file, struct firn_err
     return firn_wrap_check(&((const struct lora *) settings)->wrap, file, err);
 }
 
+static firn_status check_params(const void *settings, const struct firn_model *m, const struct firn_param_set *params,
+                                const char *file, struct firn_error *err)
+{
+    (void) m;
+    return firn_tokens_check(&((const struct lora *) settings)->tokens, params, file, err);
+}
+
 static void describe(const void *settings, const struct firn_param_set *params, json_t *config)
 {
     const struct lora *l = settings;
@@ -435,6 +461,7 @@ static void describe(const void *settings, const struct firn_param_set *params, 
     json_object_set_new(config, "lora_dropout", json_real(l->dropout));
     json_object_set_new(config, "r", json_integer(l->r));
     json_object_set_new(config, "rank_pattern", firn_copy_or_map(l->rank_pattern));
+    json_object_set_new(config, "trainable_token_indices", firn_copy_or_null(l->token_indices));
     json_object_set_new(config, "use_dora", json_boolean(l->use_dora));
     json_object_set_new(config, "use_rslora", json_boolean(l->use_rslora));
 }
@@ -453,6 +480,8 @@ const struct firn_method firn_method_lora = {
     .trains = trains,
     .linear = linear,
     .embed = embed,
+    .lookup = lookup,
+    .logits = logits,
     .init = init,
     .anchors = anchors,
     .store = store,
@@ -460,5 +489,6 @@ const struct firn_method firn_method_lora = {
     .rate = rate,
     .merge = merge,
     .check = check,
+    .check_params = check_params,
     .describe = describe,
 };
