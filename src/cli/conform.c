@@ -69,7 +69,7 @@ static void failure_text(const struct firn_conform_result *r, const struct repor
         snprintf(text, size, "%s", r->reason);
     else
         snprintf(text, size, "%s[%lld]: got %.9g, want %.9g, allowed %.3g, seed %lld on %s",
-                 r->what != NULL ? r->what : "?", (long long) r->index, r->got, r->want, r->allowed,
+                 r->most.what != NULL ? r->most.what : "?", (long long) r->most.index, r->most.got, r->most.want, r->most.allowed,
                  (long long) report->f->seed, report->title);
 }
 
@@ -86,7 +86,7 @@ static void on_result(void *user, const struct firn_conform_result *r)
         if (r->verdict == FIRN_SKIPPED)
             printf(" # SKIP %s", r->reason);
         else
-            printf(" # %.3f of the bound", r->worst);
+            printf(" # %.3f of the bound", r->most.ratio);
         printf("\n");
         if (r->verdict == FIRN_FAILED)
             printf("# %s\n", text);
@@ -106,7 +106,7 @@ static void on_result(void *user, const struct firn_conform_result *r)
                   words[r->verdict], r->op, r->kernel, r->case_index);
     add_xml(&report->html, r->shapes);
     firn_str_addf(&report->html, "</td><td>%s</td><td>%.3f</td><td>", words[r->verdict],
-                  isfinite(r->worst) ? r->worst : 1e9);
+                  isfinite(r->most.ratio) ? r->most.ratio : 1e9);
     if (r->verdict != FIRN_PASS)
         add_xml(&report->html, text);
     firn_str_add(&report->html, "</td></tr>\n");
@@ -115,7 +115,7 @@ static void on_result(void *user, const struct firn_conform_result *r)
                               json_pack("{s:s,s:s,s:i,s:s,s:s,s:f,s:s}", "op", r->op, "kernel",
                                         r->kernel, "case", r->case_index, "shapes", r->shapes,
                                         "verdict", words[r->verdict], "of_bound",
-                                        isfinite(r->worst) ? r->worst : 1e9, "text",
+                                        isfinite(r->most.ratio) ? r->most.ratio : 1e9, "text",
                                         r->verdict == FIRN_PASS ? "" : text));
 }
 

@@ -14,6 +14,7 @@
 struct flags {
     char *device;
     bool resume, overwrite, json;
+    int64_t check;
 };
 
 #define AT(field) offsetof(struct flags, field)
@@ -23,6 +24,8 @@ static const struct firn_option flags[] = {
       .help = "go on from the newest whole checkpoint; start at step 0 where there is none" },
     { "overwrite", .type = FIRN_OPTION_BOOL, .offset = AT(overwrite),
       .help = "start anew in an output directory that holds a run" },
+    { "check", .type = FIRN_OPTION_INT, .offset = AT(check), .unit = "N", .fallback = "0", .max = 1000000,
+      .help = "hold each operation of the first N steps against cpu:exact; stop at the first that is wrong" },
     { "json", .type = FIRN_OPTION_BOOL, .offset = AT(json), .help = "progress as JSON lines" },
     { NULL },
 };
@@ -134,7 +137,8 @@ static firn_status run(const struct firn_args *args, struct firn_error *err)
     if (status)
         return status;
     struct screen screen = { .is_terminal = isatty(STDERR_FILENO) && isatty(STDOUT_FILENO), .json = f->json };
-    const struct firn_train_params params = { .resume = f->resume, .overwrite = f->overwrite, .log = { .line = say },
+    const struct firn_train_params params = { .resume = f->resume, .overwrite = f->overwrite, .check = f->check,
+                                              .log = { .line = say },
                                               .progress = on_progress, .user = &screen, .stop = firn_stop_on_signals() };
     if (status == FIRN_OK)
         status = firn_train(&recipe, &params, err);

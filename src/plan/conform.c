@@ -66,44 +66,6 @@ static struct firn_bind bind_of(const struct firn_device *d, const struct guarde
     return (struct firn_bind){ g->buffer, guard_of(d), g->size };
 }
 
-static void default_bound(const struct firn_op *op, const struct firn_call *call,
-                          const struct firn_tensor *t, double *bound)
-{
-    const int64_t n = firn_shape_count(&t->shape);
-    double most = 0;
-    for (int64_t i = 0; i < n; i++) {
-        double x;
-        firn_tensor_read_f64(t, i, 1, &x);
-        most = fabs(x) > most && isfinite(x) ? fabs(x) : most;
-    }
-    const double terms = op->terms != NULL ? (double) op->terms(call) : 1.0;
-    for (int64_t i = 0; i < n; i++)
-        bound[i] = (8.0 + 2.0 * terms) * 0x1p-24 * most;
-}
-
-static void compare(const struct firn_tensor *got, const struct firn_tensor *want,
-                    const double *bound, const char *what, struct firn_conform_result *r)
-{
-    const int64_t n = firn_shape_count(&want->shape);
-    for (int64_t i = 0; i < n; i++) {
-        double g, w;
-        firn_tensor_read_f64(got, i, 1, &g);
-        firn_tensor_read_f64(want, i, 1, &w);
-        const bool same = g == w; /* equal infinities too */
-        double ratio = same ? 0 : fabs(g - w) / bound[i];
-        if (!same && !(fabs(g - w) <= bound[i])) /* NaN never passes */
-            ratio = isfinite(ratio) && ratio > 1 ? ratio : INFINITY;
-        if (ratio > r->worst || (i == 0 && r->what == NULL)) {
-            r->worst = ratio > r->worst ? ratio : r->worst;
-            r->what = what;
-            r->index = i;
-            r->got = g;
-            r->want = w;
-            r->allowed = bound[i];
-        }
-    }
-}
-
 /* Runs one step on the device; `got` receives outputs and updated inputs. */
 static firn_status run_step(struct firn_device *d, struct firn_step *step, struct firn_trial *got,
                             bool *is_clean, struct firn_error *err)
@@ -150,55 +112,21 @@ static firn_status run_step(struct firn_device *d, struct firn_step *step, struc
     return status;
 }
 
-static firn_status compare_all(const struct firn_kernel *k, const struct firn_trial *got, const struct firn_trial *want,
-                               const struct firn_trial *before, struct firn_conform_result *r,
-                               struct firn_error *err)
+/* A kernel must not touch what it only reads. */
+static void look_for_writes(const struct firn_trial *got, const struct firn_trial *before, struct firn_conform_result *r)
 {
-    static const char *const outs[] = { "output 0", "output 1", "output 2" };
-    static const char *const ins[] = { "input 0", "input 1", "input 2", "input 3",
-                                       "input 4", "input 5", "input 6", "input 7" };
-    const struct firn_op *op = got->op;
-    for (int j = 0; j < op->n_out; j++) {
-        const struct firn_tensor *t = &want->call.out[j];
-        double *bound = calloc((size_t) firn_shape_count(&t->shape) + 1, sizeof *bound);
-        if (bound == NULL)
-            return firn_fail(err, FIRN_ERR_MEMORY, .what = "no memory for a case");
-        if (k != NULL && k->bound != NULL)
-            k->bound(&want->call, j, bound);
-        else if (op->bound != NULL)
-            op->bound(&want->call, j, bound);
-        else
-            default_bound(op, &want->call, t, bound);
-        compare(&got->call.out[j], t, bound, outs[j], r);
-        free(bound);
+    for (int i = 0; i < got->op->n_in; i++) {
+        const struct firn_tensor *t = &before->call.in[i];
+        if (firn_has(t) && (got->op->updates >> i & 1u) == 0 && memcmp(got->call.in[i].data, t->data, bytes_of(t)) != 0)
+            snprintf(r->reason, sizeof r->reason, "input %d was written", i);
     }
-    for (int i = 0; i < op->n_in; i++) {
-        const struct firn_tensor *t = &want->call.in[i];
-        if (!firn_has(t))
-            continue;
-        if ((op->updates >> i & 1u) == 0) { /* a kernel must not touch what it only reads */
-            if (memcmp(got->call.in[i].data, before->call.in[i].data, bytes_of(t)) != 0) {
-                r->worst = INFINITY;
-                r->what = ins[i];
-                snprintf(r->reason, sizeof r->reason, "%s was written", ins[i]);
-            }
-            continue;
-        }
-        double *bound = calloc((size_t) firn_shape_count(&t->shape) + 1, sizeof *bound);
-        if (bound == NULL)
-            return firn_fail(err, FIRN_ERR_MEMORY, .what = "no memory for a case");
-        default_bound(op, &want->call, t, bound);
-        compare(&got->call.in[i], t, bound, ins[i], r);
-        free(bound);
-    }
-    return FIRN_OK;
 }
 
 void firn_conform_report(const struct firn_conform_params *p, struct firn_conform_counts *counts,
                          struct firn_conform_result *r)
 {
     if (r->verdict != FIRN_SKIPPED)
-        r->verdict = r->worst <= 1.0 && r->reason[0] == '\0' ? FIRN_PASS : FIRN_FAILED;
+        r->verdict = r->most.ratio <= 1.0 && r->reason[0] == '\0' ? FIRN_PASS : FIRN_FAILED;
     counts->passed += r->verdict == FIRN_PASS;
     counts->failed += r->verdict == FIRN_FAILED;
     counts->skipped += r->verdict == FIRN_SKIPPED;
@@ -265,7 +193,9 @@ static firn_status try_case(struct firn_device *d, const struct firn_op *op,
         else if (!is_clean)
             snprintf(r.reason, sizeof r.reason, "memory beside a tensor was written");
         else
-            status = compare_all(k, &got, &want, &before, &r, err);
+            status = firn_difference(op, k, &got.call, &want.call, &r.most, err);
+        if (r.reason[0] == '\0')
+            look_for_writes(&got, &before, &r);
         firn_conform_report(p, counts, &r);
     }
     firn_trial_free(&got);

@@ -6,7 +6,7 @@
 
 #include "device/vulkan/vulkan.h"
 #include "firn/ops.h"
-#include "graph/op.h"
+#include "plan/difference.h"
 
 enum firn_verdict { FIRN_PASS, FIRN_FAILED, FIRN_SKIPPED };
 
@@ -17,10 +17,7 @@ struct firn_conform_result {
     char shapes[256];
     enum firn_verdict verdict;
     char reason[200];       /* of a skip, or of an error that is not a difference */
-    double worst;           /* largest |got - want| / allowed; passes up to 1 */
-    const char *what;       /* "output 0", "input 2 (updated)", "d input 1" */
-    int64_t index;          /* of the worst element */
-    double got, want, allowed;
+    struct firn_difference most; /* its `what` may be "d input 1" */
 };
 
 struct firn_conform_params {

@@ -92,7 +92,7 @@ static firn_status evaluate(struct probe *p, double *sum, struct firn_error *err
     return status;
 }
 
-static firn_status check_input(struct probe *p, int i, double *dx, struct firn_conform_result *r,
+static firn_status check_input(struct probe *p, int i, double *dx, struct firn_difference *worst,
                                struct firn_error *err)
 {
     const struct firn_tensor *t = &p->trial.call.in[i];
@@ -123,13 +123,8 @@ static firn_status check_input(struct probe *p, int i, double *dx, struct firn_c
         const double slope = (up - down) / (2 * h);
         const double allowed = 1e-6 * (most + fabs(dx[k])) + 1e-9 * (1 + fabs(up)) + 1e-10;
         const double ratio = fabs(slope - dx[k]) / allowed;
-        if (!(ratio <= r->worst)) {
-            r->worst = isnan(ratio) ? INFINITY : ratio;
-            r->index = k;
-            r->got = dx[k];
-            r->want = slope;
-            r->allowed = allowed;
-        }
+        if (!(ratio <= worst->ratio))
+            *worst = (struct firn_difference){ isnan(ratio) ? INFINITY : ratio, worst->what, k, dx[k], slope, allowed };
     }
     return status;
 }
@@ -179,7 +174,7 @@ static firn_status check_case(struct firn_device *exact, const struct firn_op *o
         const int64_t n = firn_shape_count(&t->shape);
         double *dx = calloc((size_t) n + 1, sizeof *dx), sum;
         char name[16];
-        r.what = names[i];
+        r.most.what = names[i];
         if (dx == NULL)
             status = firn_fail(err, FIRN_ERR_MEMORY, .what = "no memory for a case");
         if (status == FIRN_OK)
@@ -187,9 +182,9 @@ static firn_status check_case(struct firn_device *exact, const struct firn_op *o
         if (status == FIRN_OK)
             status = firn_store_read(p.store, name_of(name, "dx", i), 0, dx, 8 * (size_t) n, err);
         if (status == FIRN_OK)
-            status = check_input(&p, i, dx, &r, err);
+            status = check_input(&p, i, dx, &r.most, err);
         free(dx);
-        if (r.worst > 1)
+        if (r.most.ratio > 1)
             break;
     }
     if (status == FIRN_OK)

@@ -222,6 +222,11 @@ bool firn_plan_step(const struct firn_plan *plan, uint32_t index, struct firn_st
     return true;
 }
 
+const struct firn_op *firn_plan_op(const struct firn_plan *plan, uint32_t index)
+{
+    return firn_graph_node(plan->g, plan->steps[index].node)->op;
+}
+
 static firn_status record(struct firn_plan *plan, enum firn_phase phase, struct firn_error *err)
 {
     struct firn_step *steps = calloc(plan->n_steps + 1, sizeof *steps);
@@ -249,13 +254,17 @@ firn_status firn_plan_bind(struct firn_plan *plan, struct firn_store *store, str
     return status;
 }
 
+firn_status firn_plan_refresh(struct firn_plan *plan, struct firn_error *err)
+{
+    const bool is_fresh = plan->generation == plan->store->generation && plan->tuning == plan->store->device->tuning;
+    return is_fresh ? FIRN_OK : firn_plan_bind(plan, plan->store, err);
+}
+
 firn_status firn_plan_run(struct firn_plan *plan, bool micro, bool update, struct firn_error *err)
 {
-    if (plan->generation != plan->store->generation || plan->tuning != plan->store->device->tuning) {
-        const firn_status status = firn_plan_bind(plan, plan->store, err);
-        if (status)
-            return status;
-    }
+    const firn_status status = firn_plan_refresh(plan, err);
+    if (status)
+        return status;
     struct firn_program *programs[FIRN_PHASE_COUNT];
     int n = 0;
     if (micro)

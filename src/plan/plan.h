@@ -53,6 +53,9 @@ firn_status firn_plan_bind(struct firn_plan *plan, struct firn_store *store,
                            struct firn_error *err);
 /* Step `index` of a bound plan, as it is recorded; false behind the last one. For measurements of single steps. */
 bool firn_plan_step(const struct firn_plan *plan, uint32_t index, struct firn_step *step, enum firn_phase *phase);
+const struct firn_op *firn_plan_op(const struct firn_plan *plan, uint32_t index);
+/* Records a bound plan's programs again where the store or the device changed since; firn_plan_run does it by itself. */
+firn_status firn_plan_refresh(struct firn_plan *plan, struct firn_error *err);
 /* Runs the phases in the order of their bits: micro, then update, in one submission. */
 firn_status firn_plan_run(struct firn_plan *plan, bool micro, bool update, struct firn_error *err);
 

@@ -25,6 +25,8 @@ struct firn_run {
     double best_loss;
     double seconds, core_seconds; /* of the steps alone, on the clock and of all threads of this process */
     int bad_steps;
+    struct firn_check check;      /* what was held against the reference */
+    int64_t n_checked;            /* optimizer steps */
 };
 
 /* Output directory, data, model, device; *is_finished: --resume on a run that is done. */

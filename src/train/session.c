@@ -376,7 +376,9 @@ firn_status firn_session_micro(struct firn_session *s, const struct firn_micro *
         status = write_if(s, "rng", rng, sizeof rng, err);
     if (status == FIRN_OK && micro->rates != NULL)
         status = write_rates(s, micro->rates, err);
-    if (status == FIRN_OK)
+    if (status == FIRN_OK && micro->check != NULL)
+        status = firn_plan_check(sp->plan, s->store, true, micro->rates != NULL, micro->check, err);
+    else if (status == FIRN_OK)
         status = firn_plan_run(sp->plan, true, micro->rates != NULL, err);
     if (status == FIRN_OK && loss != NULL) {
         status = firn_store_read(s->store, "loss", 0, &value, sizeof value, err);

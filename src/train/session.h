@@ -5,6 +5,7 @@
 #define FIRN_TRAIN_SESSION_H
 
 #include "peft/peft.h"
+#include "plan/check.h"
 #include "train/inputs.h"
 
 struct firn_session_params {
@@ -110,6 +111,7 @@ struct firn_micro {
     int64_t index, count, step; /* micro-batch of how many of the step; step from 0 */
     uint64_t seed;
     const struct firn_rates *rates;
+    struct firn_check *check; /* not NULL: each step of the plan is held against the reference (plan/check.h) */
 };
 firn_status firn_session_micro(struct firn_session *s, const struct firn_micro *micro, double *loss, double *norm,
                                struct firn_error *err);

@@ -102,12 +102,17 @@ static firn_status train_step(struct firn_run *r, int64_t step, double *loss, do
         double part = 0;
         const struct firn_micro micro = { .inputs = &s.in[a], .scale = s.counted > 0 ? 1.0f / (float) s.counted : 0,
                                           .index = a, .count = s.n, .step = step, .seed = (uint64_t) t->seed,
-                                          .rates = a + 1 == s.n ? &rates : NULL };
+                                          .rates = a + 1 == s.n ? &rates : NULL,
+                                          .check = r->n_checked < r->params->check ? &r->check : NULL };
         status = firn_session_micro(&r->session, &micro, &part, norm, err);
         *loss += part;
     }
     *tokens = s.tokens;
     free_inputs(&s);
+    if (status == FIRN_OK && r->n_checked < r->params->check && ++r->n_checked == r->params->check)
+        firn_log_line(&r->params->log, FIRN_LOG_INFO,
+                      "check: %llu operations agree with cpu:exact; the largest difference is %.2f of what is allowed, in %s",
+                      (unsigned long long) r->check.steps, r->check.worst.ratio, r->check.where);
     if (status == FIRN_OK && (!isfinite(*loss) || !isfinite(*norm))) {
         firn_log_line(&r->params->log, FIRN_LOG_WARN, "step %lld: loss or gradient is not finite; nothing was changed",
                       (long long) step + 1);

@@ -18,6 +18,7 @@ struct firn_progress {
 
 struct firn_train_params {
     bool resume, overwrite;
+    int64_t check; /* of so many optimizer steps, each operation is held against the reference first (plan/check.h) */
     struct firn_log log;
     void (*progress)(void *user, const struct firn_progress *p);
     void *user;

@@ -45,6 +45,9 @@ start=$(now_ms)
 took=$(($(now_ms) - start))
 "$firn" train recipe.yaml output=twin >twin.log 2>&1 || { cat twin.log; wrong "the second run fails"; }
 same twin "the same recipe twice"
+"$firn" train recipe.yaml output=checked --check 2 >checked.log 2>&1 || { cat checked.log; wrong "the checked run fails"; }
+grep -q '^check: [1-9][0-9]* operations agree with cpu:exact' checked.log || wrong "nothing was checked: $(cat checked.log)"
+same checked "checked step by step"
 "$firn" train recipe.yaml output=seeded seed=7 >/dev/null 2>&1
 cmp -s whole/adapter/adapter_model.safetensors seeded/adapter/adapter_model.safetensors &&
     wrong "another seed gives the same adapter: the comparison proves nothing"
