@@ -43,9 +43,7 @@ static firn_status finish(struct firn_config *c, const char *path, struct firn_e
     c->embedding_scale = (float) sqrt((double) c->width);
     c->attention_scale = 1 / sqrt(c->query_scalar);
     c->norm_offset = 1;
-    return status ? status
-                  : firn_rope_read(&c->rope, c->rope_theta, c->rope_scaling, c->rope_parameters, c->max_positions,
-                                   path, err);
+    return status ? status : firn_decoder_rope(c, path, err);
 }
 
 static firn_val layer(struct firn_build *b, firn_val x)
@@ -60,16 +58,6 @@ static firn_val body(struct firn_build *b)
 }
 
 const struct firn_arch firn_arch_gemma2 = {
-    .name = "gemma2",
-    .model_type = "gemma2",
-    .prefix = "model",
-    .table = FIRN_DECODER_TABLE,
-    .keys = keys,
-    .only = firn_decoder_only,
-    .targets = firn_decoder_targets,
-    .pools_last = true,
+    FIRN_DECODER_ARCH("gemma2", "gemma2", "Gemma2", ""),
     .finish = finish,
-    .body = body,
-    .head = FIRN_DECODER_HEADS,
-    .class_name = FIRN_DECODER_CLASSES("Gemma2", ""),
 };

@@ -77,16 +77,6 @@ static firn_val body(struct firn_build *b)
 }
 
 const struct firn_arch firn_arch_gemma3 = {
-    .name = "gemma3",
-    .model_type = "gemma3_text",
-    .prefix = "model",
-    .table = FIRN_DECODER_TABLE,
-    .keys = keys,
-    .only = firn_decoder_only,
-    .targets = firn_decoder_targets,
-    .pools_last = true,
+    FIRN_DECODER_ARCH("gemma3", "gemma3_text", "Gemma3", "Text"),
     .finish = finish,
-    .body = body,
-    .head = FIRN_DECODER_HEADS,
-    .class_name = FIRN_DECODER_CLASSES("Gemma3", "Text"),
 };

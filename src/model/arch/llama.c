@@ -19,9 +19,7 @@ static const struct firn_option keys[] = {
 static firn_status finish(struct firn_config *c, const char *path, struct firn_error *err)
 {
     const firn_status status = firn_decoder_finish(c, path, err);
-    return status ? status
-                  : firn_rope_read(&c->rope, c->rope_theta, c->rope_scaling, c->rope_parameters, c->max_positions,
-                                   path, err);
+    return status ? status : firn_decoder_rope(c, path, err);
 }
 
 static firn_val layer(struct firn_build *b, firn_val x)
@@ -36,16 +34,6 @@ static firn_val body(struct firn_build *b)
 }
 
 const struct firn_arch firn_arch_llama = {
-    .name = "llama",
-    .model_type = "llama",
-    .prefix = "model",
-    .table = FIRN_DECODER_TABLE,
-    .keys = keys,
-    .only = firn_decoder_only,
-    .targets = firn_decoder_targets,
-    .pools_last = true,
+    FIRN_DECODER_ARCH("llama", "llama", "Llama", ""),
     .finish = finish,
-    .body = body,
-    .head = FIRN_DECODER_HEADS,
-    .class_name = FIRN_DECODER_CLASSES("Llama", ""),
 };

@@ -27,9 +27,7 @@ static firn_status finish(struct firn_config *c, const char *path, struct firn_e
     firn_status status = firn_decoder_finish(c, path, err);
     if (status == FIRN_OK)
         status = firn_decoder_windows(c, 4096, always, path, err);
-    return status ? status
-                  : firn_rope_read(&c->rope, c->rope_theta, c->rope_scaling, c->rope_parameters, c->max_positions,
-                                   path, err);
+    return status ? status : firn_decoder_rope(c, path, err);
 }
 
 static firn_val layer(struct firn_build *b, firn_val x)
@@ -43,16 +41,6 @@ static firn_val body(struct firn_build *b)
 }
 
 const struct firn_arch firn_arch_mistral = {
-    .name = "mistral",
-    .model_type = "mistral",
-    .prefix = "model",
-    .table = FIRN_DECODER_TABLE,
-    .keys = keys,
-    .only = firn_decoder_only,
-    .targets = firn_decoder_targets,
-    .pools_last = true,
+    FIRN_DECODER_ARCH("mistral", "mistral", "Mistral", ""),
     .finish = finish,
-    .body = body,
-    .head = FIRN_DECODER_HEADS,
-    .class_name = FIRN_DECODER_CLASSES("Mistral", ""),
 };

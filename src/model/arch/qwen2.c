@@ -29,16 +29,6 @@ static firn_val body(struct firn_build *b)
 }
 
 const struct firn_arch firn_arch_qwen2 = {
-    .name = "qwen2",
-    .model_type = "qwen2",
-    .prefix = "model",
-    .table = FIRN_DECODER_TABLE,
-    .keys = keys,
-    .only = firn_decoder_only,
-    .targets = firn_decoder_targets,
-    .pools_last = true,
+    FIRN_DECODER_ARCH("qwen2", "qwen2", "Qwen2", ""),
     .finish = firn_decoder_finish_upper,
-    .body = body,
-    .head = FIRN_DECODER_HEADS,
-    .class_name = FIRN_DECODER_CLASSES("Qwen2", ""),
 };

@@ -31,16 +31,6 @@ static firn_val body(struct firn_build *b)
 }
 
 const struct firn_arch firn_arch_qwen3 = {
-    .name = "qwen3",
-    .model_type = "qwen3",
-    .prefix = "model",
-    .table = FIRN_DECODER_TABLE,
-    .keys = keys,
-    .only = firn_decoder_only,
-    .targets = firn_decoder_targets,
-    .pools_last = true,
+    FIRN_DECODER_ARCH("qwen3", "qwen3", "Qwen3", ""),
     .finish = firn_decoder_finish_upper,
-    .body = body,
-    .head = FIRN_DECODER_HEADS,
-    .class_name = FIRN_DECODER_CLASSES("Qwen3", ""),
 };

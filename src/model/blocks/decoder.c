@@ -81,6 +81,11 @@ static bool is_upper(const struct firn_config *c, int64_t layer)
     return layer >= c->max_window_layers;
 }
 
+firn_status firn_decoder_rope(struct firn_config *c, const char *path, struct firn_error *err)
+{
+    return firn_rope_read(&c->rope, c->rope_theta, c->rope_scaling, c->rope_parameters, c->max_positions, path, err);
+}
+
 firn_status firn_decoder_finish_upper(struct firn_config *c, const char *path, struct firn_error *err)
 {
     firn_status status = firn_decoder_finish(c, path, err);
@@ -88,9 +93,7 @@ firn_status firn_decoder_finish_upper(struct firn_config *c, const char *path, s
         status = firn_decoder_windows(c, 4096, is_upper, path, err);
     if (!c->use_window)
         c->window = 0;
-    return status ? status
-                  : firn_rope_read(&c->rope, c->rope_theta, c->rope_scaling, c->rope_parameters, c->max_positions,
-                                   path, err);
+    return status ? status : firn_decoder_rope(c, path, err);
 }
 
 firn_val firn_decoder_attention(struct firn_build *b, firn_val x, const struct firn_decoder_params *p)

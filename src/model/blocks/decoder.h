@@ -62,6 +62,8 @@ firn_status firn_decoder_number(const json_t *v, const char *key, double absent,
 firn_status firn_decoder_windows(struct firn_config *c, double absent, bool (*slides)(const struct firn_config *, int64_t),
                                  const char *path, struct firn_error *err);
 
+/* The one table of rotary frequencies that rope_theta and rope_scaling or rope_parameters describe. */
+firn_status firn_decoder_rope(struct firn_config *c, const char *path, struct firn_error *err);
 /* finish() of Qwen 2 and 3: firn_decoder_finish(), windows of the layers from max_window_layers on where
  * use_sliding_window asks for them, and one table of rotary frequencies. */
 firn_status firn_decoder_finish_upper(struct firn_config *c, const char *path, struct firn_error *err);
@@ -83,11 +85,15 @@ firn_val firn_decoder_body(struct firn_build *b, firn_val (*layer)(struct firn_b
 struct firn_head firn_decoder_sequence_head(struct firn_build *b, firn_val x);
 struct firn_head firn_decoder_token_head(struct firn_build *b, firn_val x);
 struct firn_head firn_decoder_causal_head(struct firn_build *b, firn_val x);
-#define FIRN_DECODER_HEADS \
-    { [FIRN_TASK_SEQ_CLS] = firn_decoder_sequence_head, [FIRN_TASK_TOKEN_CLS] = firn_decoder_token_head, \
-      [FIRN_TASK_CAUSAL_LM] = firn_decoder_causal_head }
-#define FIRN_DECODER_CLASSES(class, text) \
-    { [FIRN_TASK_SEQ_CLS] = class text "ForSequenceClassification", \
-      [FIRN_TASK_TOKEN_CLS] = class text "ForTokenClassification", [FIRN_TASK_CAUSAL_LM] = class "ForCausalLM" }
+/* An architecture's record but for its finish(); `keys` and `body` are the file's own. Classes: "Llama" "ForCausalLM", and
+ * those of other tasks with `text` between ("Gemma3" "Text" "ForTokenClassification"). */
+#define FIRN_DECODER_ARCH(word, type, class, text) \
+    .name = word, .model_type = type, .prefix = "model", .table = FIRN_DECODER_TABLE, .keys = keys, \
+    .only = firn_decoder_only, .targets = firn_decoder_targets, .pools_last = true, .body = body, \
+    .head = { [FIRN_TASK_SEQ_CLS] = firn_decoder_sequence_head, [FIRN_TASK_TOKEN_CLS] = firn_decoder_token_head, \
+              [FIRN_TASK_CAUSAL_LM] = firn_decoder_causal_head }, \
+    .class_name = { [FIRN_TASK_SEQ_CLS] = class text "ForSequenceClassification", \
+                    [FIRN_TASK_TOKEN_CLS] = class text "ForTokenClassification", \
+                    [FIRN_TASK_CAUSAL_LM] = class "ForCausalLM" }
 
 #endif
