@@ -144,30 +144,16 @@ static firn_status read_stage(struct firn_decode_stage *stage, const char *type,
     }
 }
 
-static firn_status read_any(struct firn_decoder *d, const struct firn_place *at,
-                            const json_t *object)
+static firn_status read_next(void *user, const char *type, const struct firn_place *at, const json_t *object)
 {
-    const char *type;
-    firn_status s = firn_need_type(at, object, &type);
-    if (s != FIRN_OK)
-        return s;
-    if (strcmp(type, "Sequence") == 0) {
-        json_t *list;
-        s = firn_need_array(at, object, "decoders", &list);
-        for (size_t i = 0; s == FIRN_OK && i < json_array_size(list); i++) {
-            const struct firn_place inner = { at->file, "decoder.decoders", at->err };
-            s = read_any(d, &inner, json_array_get(list, i));
-        }
-        return s;
-    }
-    if (d->n == FIRN_STAGES_MAX)
-        return firn_fail(at->err, FIRN_ERR_UNSUPPORTED, .file = at->file, .key = at->path,
-                         .expected = FIRN_STR("at most %d decoders", FIRN_STAGES_MAX));
+    struct firn_decoder *d = user;
     if (d->stages == NULL)
         d->stages = calloc(FIRN_STAGES_MAX, sizeof *d->stages);
-    if (d->stages == NULL)
+    if (d->stages == NULL) {
+        d->n = 0;
         return firn_fail(at->err, FIRN_ERR_MEMORY, .file = at->file, .key = at->path);
-    return read_stage(&d->stages[d->n++], type, at, object);
+    }
+    return read_stage(&d->stages[d->n - 1], type, at, object);
 }
 
 firn_status firn_decoder_read(struct firn_decoder *d, const char *file, const json_t *object,
@@ -175,7 +161,7 @@ firn_status firn_decoder_read(struct firn_decoder *d, const char *file, const js
 {
     const struct firn_place at = { file, "decoder", err };
     d->is_there = object != NULL && !json_is_null(object);
-    return d->is_there ? read_any(d, &at, object) : FIRN_OK;
+    return d->is_there ? firn_each_stage(&at, object, "decoders", &d->n, read_next, d) : FIRN_OK;
 }
 
 void firn_decoder_free(struct firn_decoder *d)

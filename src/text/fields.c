@@ -108,3 +108,30 @@ firn_status firn_need_code(const struct firn_place *at, const json_t *object, co
     *out = firn_utf8_get((const uint8_t *) text);
     return FIRN_OK;
 }
+
+firn_status firn_each_stage(const struct firn_place *at, const json_t *object, const char *list, size_t *n,
+                            firn_status (*read)(void *user, const char *type, const struct firn_place *at,
+                                                const json_t *object),
+                            void *user)
+{
+    const char *type;
+    firn_status s = firn_need_type(at, object, &type);
+    if (s != FIRN_OK)
+        return s;
+    if (strcmp(type, "Sequence") == 0) {
+        json_t *stages;
+        char path[96];
+        s = firn_need_array(at, object, list, &stages);
+        snprintf(path, sizeof path, "%.*s.%s", (int) strcspn(at->path, "."), at->path, list);
+        for (size_t i = 0; s == FIRN_OK && i < json_array_size(stages); i++) {
+            const struct firn_place inner = { at->file, path, at->err };
+            s = firn_each_stage(&inner, json_array_get(stages, i), list, n, read, user);
+        }
+        return s;
+    }
+    if (*n == FIRN_STAGES_MAX)
+        return firn_fail(at->err, FIRN_ERR_UNSUPPORTED, .file = at->file, .key = at->path,
+                         .expected = FIRN_STR("at most %d %s", FIRN_STAGES_MAX, list));
+    ++*n;
+    return read(user, type, at, object);
+}

@@ -31,6 +31,12 @@ firn_status firn_need_array(const struct firn_place *at, const json_t *object, c
                             json_t **out);
 /* The `type` of a stage: a text that must be there. */
 firn_status firn_need_type(const struct firn_place *at, const json_t *object, const char **out);
+/* Reads the stages of a Sequence, whose array is `list`, or the one stage that `object` is. *n counts them: at most
+ * FIRN_STAGES_MAX. */
+firn_status firn_each_stage(const struct firn_place *at, const json_t *object, const char *list, size_t *n,
+                            firn_status (*read)(void *user, const char *type, const struct firn_place *at,
+                                                const json_t *object),
+                            void *user);
 /* An id: 0 to INT32_MAX. */
 firn_status firn_id_value(const struct firn_place *at, const json_t *value, const char *key,
                           int32_t *out);

@@ -108,37 +108,23 @@ static firn_status read_stage(struct firn_normal_stage *stage, const char *type,
     }
 }
 
-static firn_status read_any(struct firn_normalizer *n, const struct firn_place *at,
-                            const json_t *object)
+static firn_status read_next(void *user, const char *type, const struct firn_place *at, const json_t *object)
 {
-    const char *type;
-    firn_status s = firn_need_type(at, object, &type);
-    if (s != FIRN_OK)
-        return s;
-    if (strcmp(type, "Sequence") == 0) {
-        json_t *list;
-        s = firn_need_array(at, object, "normalizers", &list);
-        for (size_t i = 0; s == FIRN_OK && i < json_array_size(list); i++) {
-            const struct firn_place inner = { at->file, "normalizer.normalizers", at->err };
-            s = read_any(n, &inner, json_array_get(list, i));
-        }
-        return s;
-    }
-    if (n->n == FIRN_STAGES_MAX)
-        return firn_fail(at->err, FIRN_ERR_UNSUPPORTED, .file = at->file, .key = at->path,
-                         .expected = FIRN_STR("at most %d normalizers", FIRN_STAGES_MAX));
+    struct firn_normalizer *n = user;
     if (n->stages == NULL)
         n->stages = calloc(FIRN_STAGES_MAX, sizeof *n->stages);
-    if (n->stages == NULL)
+    if (n->stages == NULL) {
+        n->n = 0;
         return firn_fail(at->err, FIRN_ERR_MEMORY, .file = at->file, .key = at->path);
-    return read_stage(&n->stages[n->n++], type, at, object);
+    }
+    return read_stage(&n->stages[n->n - 1], type, at, object);
 }
 
 firn_status firn_normalizer_read(struct firn_normalizer *n, const char *file, const json_t *object,
                                  struct firn_error *err)
 {
     const struct firn_place at = { file, "normalizer", err };
-    return object == NULL || json_is_null(object) ? FIRN_OK : read_any(n, &at, object);
+    return object == NULL || json_is_null(object) ? FIRN_OK : firn_each_stage(&at, object, "normalizers", &n->n, read_next, n);
 }
 
 void firn_normalizer_free(struct firn_normalizer *n)

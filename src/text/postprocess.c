@@ -150,31 +150,17 @@ static firn_status read_stage(struct firn_post_stage *stage, const char *type,
                         : s;
 }
 
-static firn_status read_any(struct firn_post_processor *p, const struct firn_place *at,
-                            const json_t *object)
+static firn_status read_next(void *user, const char *type, const struct firn_place *at, const json_t *object)
 {
-    const char *type;
-    firn_status s = firn_need_type(at, object, &type);
-    if (s != FIRN_OK)
-        return s;
-    if (strcmp(type, "Sequence") == 0) {
-        json_t *list;
-        s = firn_need_array(at, object, "processors", &list);
-        for (size_t i = 0; s == FIRN_OK && i < json_array_size(list); i++) {
-            const struct firn_place inner = { at->file, "post_processor.processors", at->err };
-            s = read_any(p, &inner, json_array_get(list, i));
-        }
-        return s;
-    }
-    if (p->n == FIRN_STAGES_MAX)
-        return firn_fail(at->err, FIRN_ERR_UNSUPPORTED, .file = at->file, .key = at->path,
-                         .expected = FIRN_STR("at most %d post-processors", FIRN_STAGES_MAX));
+    struct firn_post_processor *p = user;
     if (p->stages == NULL)
         p->stages = calloc(FIRN_STAGES_MAX, sizeof *p->stages);
-    if (p->stages == NULL)
+    if (p->stages == NULL) {
+        p->n = 0;
         return firn_fail(at->err, FIRN_ERR_MEMORY, .file = at->file, .key = at->path);
-    struct firn_post_stage *stage = &p->stages[p->n++];
-    s = read_stage(stage, type, at, object);
+    }
+    struct firn_post_stage *stage = &p->stages[p->n - 1];
+    firn_status s = read_stage(stage, type, at, object);
     p->needs_margins = p->needs_margins || stage->trims;
     if (s == FIRN_OK && p->n > 1 && stage->kind != TRIM)
         for (size_t i = 0; i + 1 < p->n; i++)
@@ -188,7 +174,7 @@ firn_status firn_post_read(struct firn_post_processor *p, const char *file, cons
                            struct firn_error *err)
 {
     const struct firn_place at = { file, "post_processor", err };
-    return object == NULL || json_is_null(object) ? FIRN_OK : read_any(p, &at, object);
+    return object == NULL || json_is_null(object) ? FIRN_OK : firn_each_stage(&at, object, "processors", &p->n, read_next, p);
 }
 
 void firn_post_free(struct firn_post_processor *p)

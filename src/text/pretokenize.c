@@ -154,37 +154,23 @@ static firn_status read_stage(struct firn_pre_stage *stage, const char *type,
     }
 }
 
-static firn_status read_any(struct firn_pretokenizer *p, const struct firn_place *at,
-                            const json_t *object)
+static firn_status read_next(void *user, const char *type, const struct firn_place *at, const json_t *object)
 {
-    const char *type;
-    firn_status s = firn_need_type(at, object, &type);
-    if (s != FIRN_OK)
-        return s;
-    if (strcmp(type, "Sequence") == 0) {
-        json_t *list;
-        s = firn_need_array(at, object, "pretokenizers", &list);
-        for (size_t i = 0; s == FIRN_OK && i < json_array_size(list); i++) {
-            const struct firn_place inner = { at->file, "pre_tokenizer.pretokenizers", at->err };
-            s = read_any(p, &inner, json_array_get(list, i));
-        }
-        return s;
-    }
-    if (p->n == FIRN_STAGES_MAX)
-        return firn_fail(at->err, FIRN_ERR_UNSUPPORTED, .file = at->file, .key = at->path,
-                         .expected = FIRN_STR("at most %d pre-tokenizers", FIRN_STAGES_MAX));
+    struct firn_pretokenizer *p = user;
     if (p->stages == NULL)
         p->stages = calloc(FIRN_STAGES_MAX, sizeof *p->stages);
-    if (p->stages == NULL)
+    if (p->stages == NULL) {
+        p->n = 0;
         return firn_fail(at->err, FIRN_ERR_MEMORY, .file = at->file, .key = at->path);
-    return read_stage(&p->stages[p->n++], type, at, object);
+    }
+    return read_stage(&p->stages[p->n - 1], type, at, object);
 }
 
 firn_status firn_pretokenizer_read(struct firn_pretokenizer *p, const char *file,
                                    const json_t *object, struct firn_error *err)
 {
     const struct firn_place at = { file, "pre_tokenizer", err };
-    return object == NULL || json_is_null(object) ? FIRN_OK : read_any(p, &at, object);
+    return object == NULL || json_is_null(object) ? FIRN_OK : firn_each_stage(&at, object, "pretokenizers", &p->n, read_next, p);
 }
 
 void firn_pretokenizer_free(struct firn_pretokenizer *p)
