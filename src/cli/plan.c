@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `firn plan`: what a run will cost, without a device. */
+/* `firn plan`: what a run will cost, without a device or as the recipe's device would run it. */
 #include "cli/recipe_args.h"
 
 #include "base/file.h"
@@ -12,12 +12,14 @@
 #include <string.h>
 
 struct flags {
-    bool json, steps;
+    bool json, steps, on_device;
 };
 
 #define AT(field) offsetof(struct flags, field)
 static const struct firn_option flags[] = {
     FIRN_FLAG_JSON(json),
+    { "on-device", .type = FIRN_OPTION_BOOL, .offset = AT(on_device),
+      .help = "open the recipe's device and plan with its limits and kernels; nothing is allocated on it" },
     { "steps", .type = FIRN_OPTION_BOOL, .offset = AT(steps), .help = "also list every step of the plan" },
     { NULL },
 };
@@ -36,6 +38,7 @@ static void print_answer(const struct answer *a, bool json)
     const uint64_t io = a->bytes.leaf[FIRN_LEAF_INPUT] + a->bytes.leaf[FIRN_LEAF_OUTPUT];
     const uint64_t all = base + adapter + optimizer + io + a->bytes.activations;
     const double flops = a->bytes.flops[0] + a->bytes.flops[1];
+    const double live = (double) a->bytes.activations_live;
     if (json) {
         json_t *o = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f}", "trainable",
                               (json_int_t) a->trainable, "total", (json_int_t) a->total, "batch_size",
@@ -51,6 +54,7 @@ static void print_answer(const struct answer *a, bool json)
         json_object_set_new(o, "gradient_checkpointing", json_string(firn_recompute_words[a->fit.recompute]));
         json_object_set_new(o, "gradient_accumulation_steps", json_integer(a->fit.accumulation));
         json_object_set_new(o, "all_bytes_by_checkpointing", levels);
+        json_object_set_new(o, "activation_bytes_live", json_integer((json_int_t) a->bytes.activations_live));
         if (a->target > 0)
             json_object_set_new(o, "target_length", json_integer(a->target));
         json_dumpf(o, stdout, JSON_INDENT(2));
@@ -68,8 +72,9 @@ static void print_answer(const struct answer *a, bool json)
     printf("base                %" PRIu64 " bytes\n", base);
     printf("adapter             %" PRIu64 " bytes\n", adapter);
     printf("optimizer           %" PRIu64 " bytes (gradients and two moments)\n", optimizer);
-    printf("activations         %" PRIu64 " bytes (%" PRIu64 " alive at once, %" PRIu64 " of it kernel workspace)\n",
-           a->bytes.activations, a->bytes.activations_live, a->bytes.workspace);
+    printf("activations         %" PRIu64 " bytes (%.3f times the %" PRIu64 " alive at once; %" PRIu64 " of kernel workspace)\n",
+           a->bytes.activations, live > 0 ? (double) a->bytes.activations / live : 1, a->bytes.activations_live,
+           a->bytes.workspace);
     printf("inputs and outputs  %" PRIu64 " bytes\n", io);
     printf("all                 %" PRIu64 " bytes (%.1f MiB)\n", all, (double) all / 0x1p20);
     for (int i = 0; i < FIRN_RECOMPUTE_COUNT; i++)
@@ -93,11 +98,11 @@ static firn_status print_steps(const struct firn_fit_params *p, const struct fir
     return status;
 }
 
-/* As the cpu device would plan it: the limits of a host, no device opened. */
+/* As `device` would plan it; NULL: as a cpu device of one thread. */
 static firn_status plan_for(const struct firn_recipe *r, const struct firn_task_setup *task, struct firn_model *m,
-                            const struct flags *f, struct firn_error *err)
+                            const struct firn_device *device, const struct flags *f, struct firn_error *err)
 {
-    const struct firn_limits limits = { .device_class = FIRN_CLASS_HOST, .subgroup_size = 1, .max_lanes = 1,
+    const struct firn_limits limits = device != NULL ? device->limits : (struct firn_limits){ .device_class = FIRN_CLASS_HOST, .subgroup_size = 1, .max_lanes = 1,
                                         .max_groups = { UINT32_MAX, UINT32_MAX, UINT32_MAX }, .bind_align = 64,
                                         .max_binding_bytes = SIZE_MAX, .max_alloc_bytes = SIZE_MAX, .n_threads = 1 };
     struct firn_adapter adapter = { 0 };
@@ -107,7 +112,7 @@ static firn_status plan_for(const struct firn_recipe *r, const struct firn_task_
     const bool is_small = wish == 0 && r->memory_limit == 0 && m->quantised != FIRN_NONE;
     struct firn_fit_params p = {
         .model = m, .adapter = &adapter, .accumulation = r->train.gradient_accumulation_steps, .limits = &limits,
-        .is_host = true, .is_fixed = wish > 0 || is_small, .may_split = r->memory_limit > 0,
+        .is_host = device == NULL || device->is_host, .is_exact = device != NULL && device->is_exact, .is_fixed = wish > 0 || is_small, .may_split = r->memory_limit > 0,
         .recompute = is_small ? FIRN_RECOMPUTE_NESTED : (enum firn_recompute) (wish > 0 ? wish - 1 : 0),
         .limit = (uint64_t) r->memory_limit,
         .build = { .batch = r->train.batch_size, .length = 1, .target = task->max_target, .task = task->task,
@@ -172,6 +177,8 @@ static firn_status run(const struct firn_args *args, struct firn_error *err)
     struct firn_table train = { 0 };
     struct firn_task_setup task = { 0 };
     struct firn_model model = { 0 };
+    struct firn_device *device = NULL;
+    const struct flags *f = args->values;
     firn_status status = firn_recipe_from_args(&recipe, args, "plan", NULL, err);
     if (status)
         return status;
@@ -185,8 +192,11 @@ static firn_status run(const struct firn_args *args, struct firn_error *err)
     model.quantised = recipe.quantised;
     if (status == FIRN_OK)
         status = firn_task_open_bare(&task, &recipe, &train, err);
+    if (status == FIRN_OK && f->on_device)
+        status = firn_device_open(&device, recipe.device, NULL, err);
     if (status == FIRN_OK)
-        status = plan_for(&recipe, &task, &model, args->values, err);
+        status = plan_for(&recipe, &task, &model, device, f, err);
+    firn_device_close(&device);
     firn_task_close(&task);
     firn_model_close(&model);
     firn_table_free(&train);
@@ -200,7 +210,8 @@ const struct firn_command firn_command_plan = {
     .min_words = 1,
     .max_words = 1000,
     .summary = "what a run will cost: parameters, bytes by kind, FLOPs",
-    .text = "Plans the longest batch of the recipe as the cpu device would run it and prints exact bytes. Touches no device.",
+    .text = "Plans the longest batch of the recipe as the cpu device would run it and prints exact bytes. Touches no device, "
+            "but for --on-device, which plans as the recipe's device would.",
     .flags = flags,
     .values_size = sizeof(struct flags),
     .has_recipe = true,

@@ -116,12 +116,22 @@ firn_status firn_device_list(struct firn_device_info **list, int *count, struct 
     return FIRN_OK;
 }
 
+/* What is alive, by kind of memory; a device's own buffers (staging) are not among them. */
+static void count(struct firn_device *d, const struct firn_buffer *b, bool is_born)
+{
+    uint64_t *sum = b->is_borrowed ? &d->borrowed : &d->bytes[b->memory];
+    *sum = is_born ? *sum + b->size : *sum - b->size;
+}
+
 firn_status firn_buffer_create(struct firn_device *d, enum firn_memory memory, size_t size,
                                struct firn_buffer **out, struct firn_error *err)
 {
     assert(size > 0);
     *out = NULL;
-    return d->ops->buffer_create(d, memory, size, out, err);
+    const firn_status status = d->ops->buffer_create(d, memory, size, out, err);
+    if (status == FIRN_OK)
+        count(d, *out, true);
+    return status;
 }
 
 firn_status firn_buffer_import(struct firn_device *d, const void *data, size_t size,
@@ -129,13 +139,18 @@ firn_status firn_buffer_import(struct firn_device *d, const void *data, size_t s
 {
     assert(d->ops->buffer_import != NULL && size > 0);
     *out = NULL;
-    return d->ops->buffer_import(d, data, size, out, err);
+    const firn_status status = d->ops->buffer_import(d, data, size, out, err);
+    if (status == FIRN_OK)
+        count(d, *out, true);
+    return status;
 }
 
 void firn_buffer_destroy(struct firn_device *d, struct firn_buffer **b)
 {
-    if (*b != NULL)
+    if (*b != NULL) {
+        count(d, *b, false);
         d->ops->buffer_destroy(d, *b);
+    }
     *b = NULL;
 }
 

@@ -11,11 +11,13 @@ enum firn_memory {
     FIRN_MEM_DEVICE, /* fast for the device; weights, parameters, activations */
     FIRN_MEM_INPUT,  /* the host writes it often, the device reads it */
     FIRN_MEM_OUTPUT, /* the device writes it, the host reads it often */
+    FIRN_MEM_COUNT,
 };
 
 struct firn_buffer {
     size_t size;
     enum firn_memory memory;
+    bool is_borrowed; /* the caller's bytes in place: nothing is allocated */
     /* device-specific parts follow */
 };
 
@@ -69,6 +71,8 @@ struct firn_device {
     bool is_exact;    /* cpu:exact: plans take op->ref */
     uint64_t tuning;  /* changes when programs would be recorded otherwise than before: record them again */
     bool is_software; /* a Vulkan driver on the CPU */
+    uint64_t bytes[FIRN_MEM_COUNT]; /* of the buffers alive now; of those that the device allocated */
+    uint64_t borrowed;              /* of those that use the caller's bytes in place */
     struct firn_log log;
 };
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lifetimes of values, storage shared by values that never live together, and offsets in the arena:
- * largest first, each at the lowest offset where no placed neighbour in time is in the way. */
+/* Lifetimes of values, storage shared by values that never live together, and offsets in the arena: in several orders (largest
+ * first, ...) each value goes to the smallest gap between those that live at the same time; the best order is kept. */
 #include "plan/passes.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static void extend(const struct firn_graph *g, struct firn_life *life, firn_val v, uint32_t step)
 {
@@ -99,50 +100,83 @@ firn_status firn_pass_inplace(struct firn_graph *g, struct firn_error *err)
 }
 
 struct order {
-    const struct firn_life *life;
+    struct firn_life *life;
     uint32_t id;
 };
-
-static int larger_first(const void *a, const void *b)
-{
-    const struct order *x = a, *y = b;
-    if (x->life->size != y->life->size)
-        return x->life->size < y->life->size ? 1 : -1;
-    if (x->life->first != y->life->first)
-        return x->life->first < y->life->first ? -1 : 1;
-    return x->id < y->id ? -1 : 1;
-}
-
-static int by_offset(const void *a, const void *b)
-{
-    const struct firn_life *const *x = a, *const *y = b;
-    return (*x)->offset < (*y)->offset ? -1 : (*x)->offset > (*y)->offset;
-}
 
 static size_t round_up(size_t n, size_t align)
 {
     return (n + align - 1) / align * align;
 }
 
-/* The lowest offset for `l` between the placed ones that live at the same time. */
-static size_t lowest_gap(const struct firn_life *l, struct firn_life **placed, uint32_t n_placed,
-                         struct firn_life **near, size_t align)
+static int earlier_first(const struct order *x, const struct order *y)
 {
-    uint32_t n_near = 0;
-    for (uint32_t i = 0; i < n_placed; i++)
-        if (placed[i]->first <= l->last && l->first <= placed[i]->last)
-            near[n_near++] = placed[i];
-    qsort(near, n_near, sizeof *near, by_offset);
-    size_t at = 0, best = SIZE_MAX, best_gap = SIZE_MAX;
-    for (uint32_t i = 0; i < n_near; i++) {
-        if (near[i]->offset >= at + l->size && near[i]->offset - at < best_gap) {
+    if (x->life->first != y->life->first)
+        return x->life->first < y->life->first ? -1 : 1;
+    return x->id < y->id ? -1 : 1;
+}
+
+static int larger_first(const void *a, const void *b)
+{
+    const struct order *x = a, *y = b;
+    if (x->life->size != y->life->size)
+        return x->life->size < y->life->size ? 1 : -1;
+    return earlier_first(x, y);
+}
+
+static int longer_first(const void *a, const void *b)
+{
+    const struct order *x = a, *y = b;
+    const uint32_t m = x->life->last - x->life->first, n = y->life->last - y->life->first;
+    return m != n ? (m < n ? 1 : -1) : larger_first(a, b);
+}
+
+static int wider_first(const void *a, const void *b)
+{
+    const struct order *x = a, *y = b;
+    const double m = (double) x->life->size * (x->life->last - x->life->first + 1.0);
+    const double n = (double) y->life->size * (y->life->last - y->life->first + 1.0);
+    return m != n ? (m < n ? 1 : -1) : earlier_first(x, y);
+}
+
+static int as_they_come(const void *a, const void *b)
+{
+    return earlier_first(a, b);
+}
+
+/* The smallest gap that `l` fits in between the placed ones (by offset) that live at the same time. */
+static size_t best_gap(const struct firn_life *l, struct firn_life **placed, uint32_t n_placed, size_t align)
+{
+    size_t at = 0, best = SIZE_MAX, gap = SIZE_MAX;
+    for (uint32_t i = 0; i < n_placed; i++) {
+        const struct firn_life *p = placed[i];
+        if (p->first > l->last || l->first > p->last)
+            continue;
+        if (p->offset >= at + l->size && p->offset - at < gap) {
             best = at;
-            best_gap = near[i]->offset - at;
+            gap = p->offset - at;
         }
-        const size_t end = round_up(near[i]->offset + near[i]->size, align);
+        const size_t end = round_up(p->offset + p->size, align);
         at = end > at ? end : at;
     }
     return best != SIZE_MAX ? best : at;
+}
+
+/* Gives offsets in the list's order; returns what they take. */
+static size_t place_in_order(const struct order *order, uint32_t n, struct firn_life **placed, size_t align)
+{
+    size_t size = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        struct firn_life *l = order[i].life;
+        l->offset = best_gap(l, placed, i, align);
+        uint32_t at = i;
+        for (; at > 0 && placed[at - 1]->offset > l->offset; at--)
+            placed[at] = placed[at - 1];
+        placed[at] = l;
+        const size_t end = round_up(l->offset + l->size, align);
+        size = end > size ? end : size;
+    }
+    return size;
 }
 
 static size_t most_live(const struct order *order, uint32_t n, size_t align)
@@ -159,34 +193,78 @@ static size_t most_live(const struct order *order, uint32_t n, size_t align)
     return most;
 }
 
+/* The ones that stick out are placed before all others, in the order they had. */
+static void lift_highest(struct order *order, uint32_t n, size_t size, size_t align, struct order *spare)
+{
+    uint32_t front = 0, back = 0;
+    for (uint32_t i = 0; i < n; i++)
+        back += round_up(order[i].life->offset + order[i].life->size, align) == size;
+    for (uint32_t i = 0; i < n; i++) {
+        const bool is_highest = round_up(order[i].life->offset + order[i].life->size, align) == size;
+        spare[is_highest ? front++ : back++] = order[i];
+    }
+    memcpy(order, spare, sizeof *order * n);
+}
+
+struct attempt {
+    struct order *order, *spare;
+    struct firn_life **placed;
+    size_t *offsets, size; /* the best so far */
+    uint32_t n;
+};
+
+static size_t try(struct attempt *t, size_t align)
+{
+    const size_t size = place_in_order(t->order, t->n, t->placed, align);
+    for (uint32_t i = 0; i < t->n && size < t->size; i++)
+        t->offsets[t->order[i].id] = t->order[i].life->offset;
+    t->size = size < t->size ? size : t->size;
+    return size;
+}
+
+/* Several orders, and from each a few where what stuck out goes first; a hundredth above the bound is good enough. Large
+ * graphs get fewer attempts: each takes time with the square of their values. */
+static void search(struct attempt *t, size_t bound, size_t align)
+{
+    static int (*const orders[])(const void *, const void *) = { larger_first, wider_first, longer_first, as_they_come };
+    const size_t good = bound + bound / 100;
+    const double work = (double) t->n * (double) t->n;
+    const int lifts = work < 1e6 ? 24 : work < 1e7 ? 6 : 1;
+    for (size_t k = 0; k < sizeof orders / sizeof orders[0] && t->size > good; k++) {
+        qsort(t->order, t->n, sizeof *t->order, orders[k]);
+        size_t size = try(t, align);
+        for (int i = 0; i < lifts && t->size > good; i++) {
+            lift_highest(t->order, t->n, size, align, t->spare);
+            size = try(t, align);
+        }
+    }
+}
+
 firn_status firn_pass_place(struct firn_life *life, uint32_t n, size_t align, size_t *size,
                             size_t *lower_bound, struct firn_error *err)
 {
-    struct order *order = calloc(n + 1, sizeof *order);
-    struct firn_life **placed = calloc(n + 1, sizeof(void *));
-    struct firn_life **near = calloc(n + 1, sizeof(void *));
+    struct attempt t = { .order = calloc(n + 1, sizeof *t.order), .spare = calloc(n + 1, sizeof *t.spare),
+                         .placed = calloc(n + 1, sizeof(void *)), .offsets = calloc(n + 1, sizeof *t.offsets), .size = SIZE_MAX };
     firn_status status = FIRN_OK;
-    uint32_t count = 0, n_placed = 0;
-    *size = 0;
-    if (order == NULL || placed == NULL || near == NULL) {
+    *size = *lower_bound = 0;
+    if (t.order == NULL || t.spare == NULL || t.placed == NULL || t.offsets == NULL) {
         status = firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory in the planner");
         goto done;
     }
     for (uint32_t id = 0; id < n; id++)
         if (life[id].in_arena && life[id].first != UINT32_MAX)
-            order[count++] = (struct order){ &life[id], id };
-    qsort(order, count, sizeof *order, larger_first);
-    for (uint32_t i = 0; i < count; i++) {
-        struct firn_life *l = &life[order[i].id];
-        l->offset = lowest_gap(l, placed, n_placed, near, align);
-        placed[n_placed++] = l;
-        const size_t end = round_up(l->offset + l->size, align);
-        *size = end > *size ? end : *size;
+            t.order[t.n++] = (struct order){ &life[id], id };
+    *lower_bound = most_live(t.order, t.n, align);
+    if (t.n > 0) {
+        search(&t, *lower_bound, align);
+        *size = t.size;
     }
-    *lower_bound = most_live(order, count, align);
+    for (uint32_t i = 0; i < t.n; i++)
+        t.order[i].life->offset = t.offsets[t.order[i].id];
 done:
-    free(order);
-    free(placed);
-    free(near);
+    free(t.order);
+    free(t.spare);
+    free(t.placed);
+    free(t.offsets);
     return status;
 }

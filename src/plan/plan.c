@@ -163,7 +163,7 @@ static size_t value_size(const struct firn_value *v)
     return firn_tensor_bytes(v->dtype, &v->shape);
 }
 
-/* Makes or checks the storage of every leaf that a live node uses. */
+/* Makes or checks the storage of every leaf, and notes what the plan says of it. */
 static firn_status bind_leaves(const struct firn_plan *plan, struct firn_error *err)
 {
     for (uint32_t id = 1; id < firn_graph_n_values(plan->g); id++) {
@@ -178,6 +178,9 @@ static firn_status bind_leaves(const struct firn_plan *plan, struct firn_error *
             status = firn_fail(err, FIRN_ERR_USAGE, .key = v->name, .what = "this leaf has no data");
         if (status)
             return status;
+        struct firn_entry *e = firn_store_find(plan->store, v->name);
+        const size_t planned = firn_store_room(value_size(v));
+        e->planned = planned > e->planned ? planned : e->planned;
     }
     return firn_store_arena(plan->store, plan->arena, err);
 }
@@ -280,7 +283,7 @@ void firn_plan_bytes(const struct firn_plan *plan, struct firn_plan_bytes *bytes
     for (uint32_t id = 1; id < firn_graph_n_values(plan->g); id++) {
         const struct firn_value *v = firn_graph_value(plan->g, (firn_val){ id });
         if (v->node == FIRN_NO_NODE && !firn_is_value(v->base))
-            bytes->leaf[v->leaf] += value_size(v);
+            bytes->leaf[v->leaf] += firn_store_room(value_size(v));
     }
     bytes->activations = plan->arena;
     bytes->activations_live = plan->lower_bound;

@@ -24,6 +24,9 @@ firn_status firn_store_write(struct firn_store *store, const char *name, size_t 
                              const void *data, size_t size, struct firn_error *err);
 firn_status firn_store_read(struct firn_store *store, const char *name, size_t offset, void *data,
                             size_t size, struct firn_error *err);
+/* Fails unless what the plans that were bound to the store say is, to the byte, what its device holds. For a store that has
+ * its device for itself. */
+firn_status firn_store_check(const struct firn_store *store, struct firn_error *err);
 struct firn_device *firn_store_device(const struct firn_store *store);
 
 /* Exact bytes of a plan by kind; workspace is device scratch of kernels. */

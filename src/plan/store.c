@@ -94,8 +94,7 @@ static firn_status make_buffer(struct firn_store *s, enum firn_leaf kind, size_t
 {
     if (kind == FIRN_LEAF_WEIGHT && data != NULL && size > 0 && s->device->ops->buffer_import != NULL)
         return firn_buffer_import(s->device, data, size, out, err);
-    /* no device has empty buffers */
-    firn_status status = firn_buffer_create(s->device, memory_of(kind), size > 0 ? size : 4, out, err);
+    firn_status status = firn_buffer_create(s->device, memory_of(kind), firn_store_room(size), out, err);
     if (status == FIRN_OK)
         status = data != NULL ? firn_buffer_write(s->device, *out, 0, data, size, err)
                               : zero(s->device, *out, err);
@@ -184,10 +183,36 @@ firn_status firn_store_read(struct firn_store *store, const char *name, size_t o
 
 firn_status firn_store_arena(struct firn_store *s, size_t size, struct firn_error *err)
 {
-    if (s->arena != NULL && s->arena->size >= size)
+    if (size > s->planned)
+        s->planned = size;
+    if (size == 0 || (s->arena != NULL && s->arena->size >= size))
         return FIRN_OK;
     if (s->arena != NULL)
         s->generation++;
     firn_buffer_destroy(s->device, &s->arena);
-    return firn_buffer_create(s->device, FIRN_MEM_DEVICE, size > 0 ? size : 4, &s->arena, err);
+    return firn_buffer_create(s->device, FIRN_MEM_DEVICE, size, &s->arena, err);
+}
+
+/* Trained tensors of an adapter whose turn has not come yet, and moments out of a checkpoint, are in no plan so far. */
+static size_t planned_of(const struct firn_entry *e)
+{
+    const bool comes_first = e->kind == FIRN_LEAF_PARAM || e->kind == FIRN_LEAF_GRAD || e->kind == FIRN_LEAF_STATE;
+    return e->planned == 0 && comes_first ? firn_store_room(e->size) : e->planned;
+}
+
+firn_status firn_store_check(const struct firn_store *s, struct firn_error *err)
+{
+    static const char *const words[FIRN_MEM_COUNT] = { "device memory", "inputs", "outputs" };
+    uint64_t planned[FIRN_MEM_COUNT] = { [FIRN_MEM_DEVICE] = s->planned };
+    for (size_t i = 0; i < s->count; i++)
+        planned[memory_of(s->entries[i]->kind)] += planned_of(s->entries[i]);
+    for (int m = 0; m < FIRN_MEM_COUNT; m++) {
+        const uint64_t have = s->device->bytes[m] + (m == FIRN_MEM_DEVICE ? s->device->borrowed : 0);
+        if (have != planned[m])
+            return firn_fail(err, FIRN_ERR_DEVICE, .file = s->device->id, .key = words[m],
+                             .what = "the plan's bytes are not what is allocated",
+                             .expected = FIRN_STR("%llu bytes", (unsigned long long) planned[m]),
+                             .got = FIRN_STR("%llu", (unsigned long long) have));
+    }
+    return FIRN_OK;
 }

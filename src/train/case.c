@@ -223,3 +223,71 @@ firn_status firn_case_inputs(const struct firn_case_file *c, const struct firn_s
     firn_inputs_finish(in, &s->model, &s->adapter, &p);
     return FIRN_OK;
 }
+
+/* The case's model folder: the last component of `model`, looked up in `models`. */
+static char *model_path(const struct firn_case_file *c, const char *models)
+{
+    const char *slash = strrchr(c->model, '/'), *name = slash != NULL ? slash + 1 : c->model;
+    if (models != NULL)
+        return firn_path_join(models, name);
+    return firn_path_join(c->directory, FIRN_STR("../../models/%s", name));
+}
+
+/* With padding on the left the last pad predicts the first token, and its loss was recorded. */
+static bool pads_left(const struct firn_case_file *c)
+{
+    const struct firn_tensor *mask = firn_safetensors_find(&c->batches, "attention_mask");
+    const int64_t length = mask != NULL && mask->shape.rank == 3 ? mask->shape.dim[2] : 0;
+    const int64_t rows = length > 0 && c->task == FIRN_TASK_CAUSAL_LM ? firn_shape_count(&mask->shape) / length : 0;
+    for (int64_t i = 0; i < rows; i++) {
+        double first;
+        firn_tensor_read_f64(mask, i * length, 1, &first);
+        if (first == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The settings of a method that PEFT does not have. */
+static json_t *method_of(const struct firn_case_file *c)
+{
+    json_t *method = json_pack("{s:s}", "type", c->method);
+    const json_t *tasks = json_object_get(c->json, "tasks"), *encoder = json_object_get(c->json, "encoder");
+    static const char *const words[][2] = { { "type", "encoder" }, { "hidden", "encoder_hidden_size" },
+                                            { "layers", "encoder_num_layers" } };
+    if (tasks == NULL)
+        return method;
+    json_object_set(method, "tasks", (json_t *) tasks);
+    json_object_set(method, "num_virtual_tokens", json_object_get(c->json, "num_virtual_tokens"));
+    for (int i = 0; i < 3; i++)
+        if (json_object_get(encoder, words[i][0]) != NULL)
+            json_object_set(method, words[i][1], json_object_get(encoder, words[i][0]));
+    return method;
+}
+
+/* adapter_init holds the settings too; cases without PEFT's files name their method only. */
+firn_status firn_case_session(const struct firn_case_file *c, const char *models, const char *device, const struct firn_log *log,
+                              struct firn_session *s, struct firn_error *err)
+{
+    char *model = model_path(c, models), *config = firn_case_path(c, "adapter_init/adapter_config.json");
+    json_t *method = NULL;
+    firn_status status = FIRN_OK;
+    if (model == NULL || config == NULL)
+        status = firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a case");
+    if (status == FIRN_OK && firn_path_exists(config))
+        status = firn_json_load(config, &method, err);
+    else if (status == FIRN_OK && strcmp(c->method, "none") != 0)
+        method = method_of(c);
+    if (method != NULL)
+        json_object_set_new(method, "peft_compatible", json_true());
+    const struct firn_session_params params = {
+        .model = model, .device = device, .task = c->task, .problem = c->problem, .n_labels = c->n_labels,
+        .smoothing = (float) c->smoothing, .accumulates = c->grad_accum > 1, .fills_blind = pads_left(c), .decays_all = c->decays_all,
+        .method = method, .method_file = config, .method_section = "", .quantised = c->quantised, .log = *log };
+    if (status == FIRN_OK)
+        status = firn_session_open(s, &params, err);
+    json_decref(method);
+    free(model);
+    free(config);
+    return status;
+}

@@ -27,5 +27,8 @@ char *firn_case_path(const struct firn_case_file *c, const char *name); /* mallo
 /* Micro-batch `index` as inputs; firn_inputs_free() it. */
 firn_status firn_case_inputs(const struct firn_case_file *c, const struct firn_session *s, int64_t index,
                              struct firn_inputs *in, struct firn_error *err);
+/* A session on the case's model (looked up in `models`; NULL: beside the case) with its method, before any value is read. */
+firn_status firn_case_session(const struct firn_case_file *c, const char *models, const char *device, const struct firn_log *log,
+                              struct firn_session *s, struct firn_error *err);
 
 #endif

@@ -25,72 +25,6 @@ static firn_status no_memory(struct firn_error *err)
     return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a replay");
 }
 
-/* The case's model folder: the last component of `model`, looked up in --models. */
-static char *model_path(const struct replay *r)
-{
-    const char *slash = strrchr(r->c.model, '/'), *name = slash != NULL ? slash + 1 : r->c.model;
-    if (r->p->models != NULL)
-        return firn_path_join(r->p->models, name);
-    return firn_path_join(r->c.directory, FIRN_STR("../../models/%s", name));
-}
-
-/* With padding on the left the last pad predicts the first token, and its loss was recorded. */
-static bool pads_left(const struct firn_case_file *c)
-{
-    const struct firn_tensor *mask = firn_safetensors_find(&c->batches, "attention_mask");
-    const int64_t length = mask != NULL && mask->shape.rank == 3 ? mask->shape.dim[2] : 0;
-    const int64_t rows = length > 0 && c->task == FIRN_TASK_CAUSAL_LM ? firn_shape_count(&mask->shape) / length : 0;
-    for (int64_t i = 0; i < rows; i++) {
-        double first;
-        firn_tensor_read_f64(mask, i * length, 1, &first);
-        if (first == 0)
-            return true;
-    }
-    return false;
-}
-
-/* The settings of a method that PEFT does not have. */
-static json_t *method_of(const struct firn_case_file *c)
-{
-    json_t *method = json_pack("{s:s}", "type", c->method);
-    const json_t *tasks = json_object_get(c->json, "tasks"), *encoder = json_object_get(c->json, "encoder");
-    static const char *const words[][2] = { { "type", "encoder" }, { "hidden", "encoder_hidden_size" },
-                                            { "layers", "encoder_num_layers" } };
-    if (tasks == NULL)
-        return method;
-    json_object_set(method, "tasks", (json_t *) tasks);
-    json_object_set(method, "num_virtual_tokens", json_object_get(c->json, "num_virtual_tokens"));
-    for (int i = 0; i < 3; i++)
-        if (json_object_get(encoder, words[i][0]) != NULL)
-            json_object_set(method, words[i][1], json_object_get(encoder, words[i][0]));
-    return method;
-}
-
-/* adapter_init holds the settings too; cases without PEFT's files name their method only. */
-static firn_status open_session(struct replay *r, struct firn_error *err)
-{
-    struct firn_case_file *c = &r->c;
-    char *model = model_path(r), *config = firn_case_path(c, "adapter_init/adapter_config.json");
-    json_t *method = NULL;
-    firn_status status = model == NULL || config == NULL ? no_memory(err) : FIRN_OK;
-    if (status == FIRN_OK && firn_path_exists(config))
-        status = firn_json_load(config, &method, err);
-    else if (status == FIRN_OK && strcmp(c->method, "none") != 0)
-        method = method_of(c);
-    if (method != NULL)
-        json_object_set_new(method, "peft_compatible", json_true());
-    const struct firn_session_params params = {
-        .model = model, .device = r->p->device, .task = c->task, .problem = c->problem, .n_labels = c->n_labels,
-        .smoothing = (float) c->smoothing, .accumulates = c->grad_accum > 1, .fills_blind = pads_left(c), .decays_all = c->decays_all,
-        .method = method, .method_file = config, .method_section = "", .quantised = c->quantised, .log = r->p->log };
-    if (status == FIRN_OK)
-        status = firn_session_open(&r->s, &params, err);
-    json_decref(method);
-    free(model);
-    free(config);
-    return status;
-}
-
 static firn_status load_state(struct replay *r, bool *found, struct firn_error *err)
 {
     char *path = firn_case_path(&r->c, "state_init.safetensors");
@@ -460,7 +394,7 @@ firn_status firn_replay(const struct firn_replay_params *params, struct firn_err
     struct replay r = { .p = params };
     firn_status status = firn_case_open(&r.c, params->case_dir, err);
     if (status == FIRN_OK)
-        status = open_session(&r, err);
+        status = firn_case_session(&r.c, params->models, params->device, &params->log, &r.s, err);
     if (status == FIRN_OK)
         status = load_start(&r, err);
     if (status == FIRN_OK)

@@ -206,7 +206,9 @@ static firn_status build(struct firn_session *s, struct firn_session_plan *sp, s
     if (status == FIRN_OK)
         status = firn_plan_create(&sp->plan, sp->graph, &s->device->limits, s->device->is_host, s->device->is_exact,
                                   err);
-    return status ? status : firn_plan_bind(sp->plan, s->store, err);
+    if (status == FIRN_OK)
+        status = firn_plan_bind(sp->plan, s->store, err);
+    return status ? status : firn_store_check(s->store, err);
 }
 
 firn_status firn_session_plan(struct firn_session *s, enum firn_plan_kind kind, int64_t batch, int64_t length,

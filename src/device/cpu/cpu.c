@@ -16,7 +16,6 @@ struct cpu_device {
 struct cpu_buffer {
     struct firn_buffer base;
     char *data;
-    bool is_owned;
 };
 
 struct cpu_program {
@@ -40,7 +39,7 @@ static firn_status buffer_create(struct firn_device *d, enum firn_memory memory,
         free(b);
         return firn_fail(err, FIRN_ERR_MEMORY, .what = FIRN_STR("no %zu bytes of memory", size));
     }
-    *b = (struct cpu_buffer){ { size, memory }, data, true };
+    *b = (struct cpu_buffer){ { size, memory, false }, data };
     *out = &b->base;
     return FIRN_OK;
 }
@@ -52,7 +51,7 @@ static firn_status buffer_import(struct firn_device *d, const void *data, size_t
     struct cpu_buffer *b = calloc(1, sizeof *b);
     if (b == NULL)
         return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a buffer");
-    *b = (struct cpu_buffer){ { size, FIRN_MEM_DEVICE }, (char *) data, false };
+    *b = (struct cpu_buffer){ { size, FIRN_MEM_DEVICE, true }, (char *) data };
     *out = &b->base;
     return FIRN_OK;
 }
@@ -61,7 +60,7 @@ static void buffer_destroy(struct firn_device *d, struct firn_buffer *buffer)
 {
     (void) d;
     struct cpu_buffer *b = (struct cpu_buffer *) buffer;
-    if (b->is_owned)
+    if (!b->base.is_borrowed)
         munmap(b->data, b->base.size);
     free(b);
 }

@@ -68,6 +68,7 @@ static firn_status import_pages(struct firn_vk *d, const void *data, size_t size
     VkMemoryRequirements need;
     b->base.size = size;
     b->base.memory = FIRN_MEM_DEVICE;
+    b->base.is_borrowed = true;
     b->shift = shift;
     b->padded = (size + 15) / 16 * 16; /* still inside the last page */
     firn_status s = create_handle(d, whole, &external, &b->handle, err);

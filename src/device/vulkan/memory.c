@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-enum { BLOCK_BYTES = 16 << 20, OWN_BLOCK_BYTES = 4 << 20 };
+enum { OWN_BLOCK_BYTES = FIRN_VK_BLOCK_BYTES / 4 };
 
 /* How good a memory type is for a kind of buffer; 0: cannot be used. */
 static int score(const struct firn_vk *d, VkMemoryPropertyFlags f, enum firn_memory kind)
@@ -30,6 +30,8 @@ static int score(const struct firn_vk *d, VkMemoryPropertyFlags f, enum firn_mem
         return visible ? 1 + 4 * coherent + 2 * local : 0;
     case FIRN_MEM_OUTPUT:
         return visible ? 1 + 4 * cached + 2 * coherent : 0;
+    case FIRN_MEM_COUNT:
+        break;
     }
     return 0;
 }
@@ -60,7 +62,7 @@ static void block_free(struct firn_vk *d, struct firn_vk_block *b)
         return;
     if (b->handle != VK_NULL_HANDLE) {
         d->vk.vkFreeMemory(d->device, b->handle, NULL); /* unmaps it too */
-        d->memory.bytes -= b->size;
+        d->memory.bytes -= b->is_import ? 0 : b->size;
         d->memory.n_blocks--;
     }
     free(b);
@@ -76,7 +78,7 @@ static firn_status block_create(struct firn_vk *d, enum firn_memory kind, uint32
     struct firn_vk_block *b = calloc(1, sizeof *b);
     if (b == NULL)
         return firn_fail(err, FIRN_ERR_MEMORY, .what = "no memory for a block record");
-    *b = (struct firn_vk_block){ .size = size, .type = type, .kind = kind };
+    *b = (struct firn_vk_block){ .size = size, .type = type, .kind = kind, .is_import = pnext != NULL };
     const VkMemoryAllocateInfo info = { .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
                                         .pNext = pnext,
                                         .allocationSize = size,
@@ -86,9 +88,9 @@ static firn_status block_create(struct firn_vk *d, enum firn_memory kind, uint32
     if (s != FIRN_OK) {
         b->handle = VK_NULL_HANDLE;
     } else {
-        d->memory.bytes += size;
+        d->memory.bytes += b->is_import ? 0 : size;
         d->memory.n_blocks++;
-        if (pnext == NULL)
+        if (!b->is_import)
             s = map(d, b, err);
     }
     if (s != FIRN_OK) {
@@ -120,12 +122,12 @@ static firn_status take_of_type(struct firn_vk *d, enum firn_memory kind, uint32
     *result = VK_SUCCESS;
     const bool own = need->size >= OWN_BLOCK_BYTES;
     for (struct firn_vk_block *b = own ? NULL : d->memory.blocks; b != NULL; b = b->next)
-        if (b->type == type && b->kind == kind && b->size == BLOCK_BYTES &&
+        if (b->type == type && b->kind == kind && b->size == FIRN_VK_BLOCK_BYTES &&
             take_from(b, need, place))
             return FIRN_OK;
     struct firn_vk_block *b;
     firn_status s =
-        block_create(d, kind, type, own ? need->size : BLOCK_BYTES, NULL, result, &b, err);
+        block_create(d, kind, type, own ? need->size : FIRN_VK_BLOCK_BYTES, NULL, result, &b, err);
     if (s == FIRN_ERR_MEMORY && !own) /* no room for a shared block: just what is asked for */
         s = block_create(d, kind, type, need->size, NULL, result, &b, err);
     if (s == FIRN_OK)

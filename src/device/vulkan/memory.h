@@ -17,7 +17,7 @@ struct firn_vk_block {
     uint32_t type;
     enum firn_memory kind;
     uint8_t *mapped; /* NULL: the host cannot see it */
-    bool is_coherent;
+    bool is_coherent, is_import; /* import: the caller's pages */
 };
 
 struct firn_vk_place {
@@ -28,7 +28,7 @@ struct firn_vk_place {
 struct firn_vk_memory {
     struct firn_vk_block *blocks;
     int n_blocks;
-    uint64_t bytes;
+    uint64_t bytes; /* without imports */
 };
 
 /* Finds room for `need` in the best kind of memory that has any. */

@@ -6,8 +6,6 @@
 
 #include <string.h>
 
-enum { STAGING_BYTES = 16 << 20 };
-
 static firn_status staging(struct firn_vk *d, struct firn_buffer **buffer, enum firn_memory kind,
                            struct firn_error *err)
 {
@@ -24,7 +22,7 @@ static firn_status staging(struct firn_vk *d, struct firn_buffer **buffer, enum 
             return s;
     }
     return *buffer != NULL ? FIRN_OK
-                           : firn_vk_buffer_create(&d->base, kind, STAGING_BYTES, buffer, err);
+                           : firn_vk_buffer_create(&d->base, kind, FIRN_VK_STAGING_BYTES, buffer, err);
 }
 
 static void barrier(struct firn_vk *d, VkPipelineStageFlags from, VkAccessFlags made,
@@ -72,7 +70,7 @@ firn_status firn_vk_write(struct firn_device *device, struct firn_buffer *buffer
     }
     firn_status s = staging(d, &d->upload, FIRN_MEM_INPUT, err);
     for (size_t at = 0; s == FIRN_OK && at < size;) {
-        const size_t n = size - at < STAGING_BYTES ? size - at : STAGING_BYTES;
+        const size_t n = size - at < FIRN_VK_STAGING_BYTES ? size - at : FIRN_VK_STAGING_BYTES;
         s = firn_vk_write(device, d->upload, 0, (const char *) data + at, n, err);
         if (s == FIRN_OK)
             s = copy(d, firn_vk_buffer_of(d->upload)->handle, 0, b->handle,
@@ -97,7 +95,7 @@ firn_status firn_vk_read(struct firn_device *device, struct firn_buffer *buffer,
     }
     firn_status s = staging(d, &d->download, FIRN_MEM_OUTPUT, err);
     for (size_t at = 0; s == FIRN_OK && at < size;) {
-        const size_t n = size - at < STAGING_BYTES ? size - at : STAGING_BYTES;
+        const size_t n = size - at < FIRN_VK_STAGING_BYTES ? size - at : FIRN_VK_STAGING_BYTES;
         s = copy(d, b->handle, b->shift + offset + at, firn_vk_buffer_of(d->download)->handle, 0, n, err);
         if (s == FIRN_OK)
             s = firn_vk_read(device, d->download, 0, (char *) data + at, n, err);

@@ -8,13 +8,17 @@
 /* Warnings and errors that the validation layers have reported on this device (0 without them). */
 uint64_t firn_vulkan_messages(const struct firn_device *d);
 
+/* What is allocated beyond the buffers that were asked for: at most one partly filled block for each kind of memory, and where
+ * the host does not see the device's memory, staging both ways. */
+enum { FIRN_VK_BLOCK_BYTES = 4 << 20, FIRN_VK_STAGING_BYTES = 16 << 20 };
+
 /* What opening and recording cost so far. */
 struct firn_vulkan_stats {
     int shaders_compiled, shaders_cached; /* SPIR-V from the compiler; from the disk cache */
     int pipelines;
     int command_buffers;      /* recorded, over all programs */
     int dispatches, barriers; /* recorded, over all programs */
-    uint64_t memory_bytes;    /* device memory allocated now */
+    uint64_t memory_bytes;    /* device memory allocated now; without imports */
     int allocations;          /* vkAllocateMemory blocks alive now */
     int imports;              /* buffers that use the caller's bytes in place */
 };
