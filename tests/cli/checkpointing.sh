@@ -1,17 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # checkpointing.sh FIRN GOLDEN: what is computed again gives the bits of what was kept, and memory_limit picks a way that fits.
-set -u
-firn=$(realpath "$1") golden=$(realpath "$2")
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-unset FIRN_DEVICE FIRN_CAPS
-failed=0
-wrong() {
-    echo "FAILED: $*"
-    failed=$((failed + 1))
-}
+. "$(dirname "$0")/setup.sh"
 
 cp -r "$golden/models/bert" model && chmod -R u+w model
 sed -i 's/"\(hidden_dropout_prob\|attention_probs_dropout_prob\)": *[0-9.]*/"\1": 0.1/' model/config.json

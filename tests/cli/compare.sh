@@ -2,15 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # compare.sh FIRN GOLDEN: a comparison that is killed and resumed ends with the figures of one that was not, takes new
 # methods in, refuses results that other settings left, and runs with the settings that do best on validation data.
-set -eu
-firn=$(realpath "$1") golden=$(realpath "$2")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-fail() {
-    echo "FAILED: $*"
-    exit 1
-}
+. "$(dirname "$0")/setup.sh"
+set -e
 i=0
 while [ $i -lt 40 ]; do
     echo "{\"text\": \"word$((i % 4)) number $i\", \"label\": \"class $((i % 2))\"}"

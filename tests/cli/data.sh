@@ -1,11 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # data.sh FIRN GOLDEN: what the labels of a file say about the problem, and a split that takes its examples from `train`.
-set -eu
-firn=$(realpath "$1") golden=$(realpath "$2")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
+. "$(dirname "$0")/setup.sh"
+set -e
 train() {
     name=$1 file=$2
     shift 2

@@ -1,15 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # exact_match.sh FIRN GOLDEN: exact match of `firn eval` is what `firn generate` says word for word.
-set -eu
-firn=$(realpath "$1") golden=$(realpath "$2")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-fail() {
-    echo "FAILED: $*"
-    exit 1
-}
+. "$(dirname "$0")/setup.sh"
+set -e
 for word in one two three four five six; do echo "{\"ask\": \"say $word:\", \"answer\": \" it is $word.\"}"; done >known.jsonl
 { cat known.jsonl; for word in seven eight; do echo "{\"ask\": \"say $word:\", \"answer\": \" never heard.\"}"; done; } >test.jsonl
 cat >recipe.yaml <<RECIPE

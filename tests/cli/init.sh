@@ -1,15 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # init.sh FIRN GOLDEN: a model made from a config.json is the same for one seed, another for another, and trains.
-set -eu
-firn=$(realpath "$1") golden=$(realpath "$2")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-fail() {
-    echo "FAILED: $*"
-    exit 1
-}
+. "$(dirname "$0")/setup.sh"
+set -e
 cp -r "$golden/models/llama" llama && chmod -R u+w llama
 rm llama/model.safetensors
 "$firn" init llama --out a --seed 1 >/dev/null

@@ -2,17 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # prompts.sh FIRN GOLDEN: prompts, prefixes and p-tuning from a recipe: trained, resumed to the bit, trained further,
 # evaluated, asked for labels and text, and refused where they do not fit.
-set -u
-firn=$(realpath "$1") golden=$(realpath "$2")
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-unset FIRN_DEVICE FIRN_CAPS
-failed=0
-wrong() {
-    echo "FAILED: $*"
-    failed=$((failed + 1))
-}
+. "$(dirname "$0")/setup.sh"
 run() {
     "$firn" "$@" >out 2>&1 || { wrong "firn $*"; tail -n 3 out; }
 }

@@ -2,19 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # resume.sh FIRN GOLDEN: a run that is killed again and again and resumed ends with the bytes of an
 # undisturbed one; two runs never share an output; a finished run stays as it is.
-set -u
-firn=$(realpath "$1") golden=$(realpath "$2")
-work=$(mktemp -d) || exit 1
-other=''
-# shellcheck disable=SC2064
-trap 'if [ -n "$other" ]; then kill -9 $other 2>/dev/null; fi; rm -rf "$work"' EXIT
-cd "$work" || exit 1
-unset FIRN_DEVICE FIRN_CAPS
-failed=0
-wrong() {
-    echo "FAILED: $*"
-    failed=$((failed + 1))
-}
+. "$(dirname "$0")/setup.sh"
 
 # dropout, several epochs and accumulation: everything that a checkpoint has to bring back
 cp -r "$golden/models/bert" model && chmod -R u+w model

@@ -2,17 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # tasks.sh FIRN GOLDEN: prompts of several tasks in one run, by table and by shared encoder: trained, resumed to the bit,
 # evaluated, a task added without touching the others, and every rule of templates.
-set -u
-firn=$(realpath "$1") golden=$(realpath "$2")
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-unset FIRN_DEVICE FIRN_CAPS
-failed=0
-wrong() {
-    echo "FAILED: $*"
-    failed=$((failed + 1))
-}
+. "$(dirname "$0")/setup.sh"
 run() {
     "$firn" "$@" >out 2>&1 || { wrong "firn $*"; tail -n 3 out; }
 }

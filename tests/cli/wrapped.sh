@@ -2,19 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # wrapped.sh FIRN GOLDEN [DEVICE]: every method that wraps layers trains from a recipe, goes on from a checkpoint to the
 # same bytes, and measures the same from its files.
-set -u
-firn=$(realpath "$1") golden=$(realpath "$2") device=${3:-cpu}
-. "$(dirname "$(realpath "$0")")/../need_device.sh"
-need_device "$firn" "$device"
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-unset FIRN_DEVICE FIRN_CAPS
-failed=0
-wrong() {
-    echo "FAILED: $*"
-    failed=$((failed + 1))
-}
+. "$(dirname "$0")/setup.sh"
 
 cp -r "$golden/models/bert" model && chmod -R u+w model
 sed -i 's/"hidden_dropout_prob": *[0-9.]*/"hidden_dropout_prob": 0.1/' model/config.json

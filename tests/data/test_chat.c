@@ -217,21 +217,7 @@ static void a_template_is_filled_and_its_answer_marked(void **state)
     firn_marked_free(&out);
 }
 
-static int make(void **state)
-{
-    (void) state;
-    scratch_make();
-    return 0;
-}
-
-static int drop(void **state)
-{
-    (void) state;
-    scratch_remove();
-    return 0;
-}
-
-#define T(name) cmocka_unit_test_setup_teardown(name, make, drop)
+#define T(name) cmocka_unit_test_setup_teardown(name, scratch_setup, scratch_teardown)
 int main(void)
 {
     const struct CMUnitTest tests[] = {

@@ -105,24 +105,10 @@ static void the_cache_sees_what_the_whole_text_sees(void **state)
             check(configs[i], methods[k]);
 }
 
-static int make(void **state)
-{
-    (void) state;
-    scratch_make();
-    return 0;
-}
-
-static int drop(void **state)
-{
-    (void) state;
-    scratch_remove();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(the_cache_sees_what_the_whole_text_sees, make, drop),
+        cmocka_unit_test_setup_teardown(the_cache_sees_what_the_whole_text_sees, scratch_setup, scratch_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,6 +20,20 @@ void scratch_remove(void)
     expect_ok(firn_dir_remove(root, &err), &err);
 }
 
+int scratch_setup(void **state)
+{
+    (void) state;
+    scratch_make();
+    return 0;
+}
+
+int scratch_teardown(void **state)
+{
+    (void) state;
+    scratch_remove();
+    return 0;
+}
+
 const char *scratch_path(const char *name)
 {
     static char ring[8][400];

@@ -14,6 +14,9 @@
 /* A new directory; scratch_remove() it. Paths below live in a static ring of 8. */
 void scratch_make(void);
 void scratch_remove(void);
+/* The same as cmocka's setup and teardown. */
+int scratch_setup(void **state);
+int scratch_teardown(void **state);
 const char *scratch_path(const char *name);
 void scratch_write(const char *name, const char *text);
 void scratch_link(const char *target, const char *name);

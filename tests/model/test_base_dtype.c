@@ -6,20 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int make(void **state)
-{
-    (void) state;
-    scratch_make();
-    return 0;
-}
-
-static int drop(void **state)
-{
-    (void) state;
-    scratch_remove();
-    return 0;
-}
-
 static float *logits(const char *directory, enum firn_dtype base, int64_t *n)
 {
     struct tiny t;
@@ -96,9 +82,9 @@ static void only_matrices_change_their_type(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_file_of_16_bits_computes_what_its_values_say, make, drop),
-        cmocka_unit_test_setup_teardown(a_base_can_be_rounded_to_16_bits, make, drop),
-        cmocka_unit_test_setup_teardown(only_matrices_change_their_type, make, drop),
+        cmocka_unit_test_setup_teardown(a_file_of_16_bits_computes_what_its_values_say, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(a_base_can_be_rounded_to_16_bits, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(only_matrices_change_their_type, scratch_setup, scratch_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,20 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int make(void **state)
-{
-    (void) state;
-    scratch_make();
-    return 0;
-}
-
-static int drop(void **state)
-{
-    (void) state;
-    scratch_remove();
-    return 0;
-}
-
 /* A method that only watches. */
 static struct seen {
     int linear_in, linear, embed, attention, feed_forward, kv, input;
@@ -310,7 +296,7 @@ static void a_sentence_vector_is_the_mean_of_what_is_not_padding(void **state)
     assert_true(out[2] == 0 && out[3] == 0); /* nothing to average: zeros, not NaN */
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, make, drop)
+#define T(name) cmocka_unit_test_setup_teardown(name, scratch_setup, scratch_teardown)
 int main(void)
 {
     const struct CMUnitTest tests[] = {

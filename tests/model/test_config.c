@@ -14,20 +14,6 @@
     "\"model_type\":\"bert\",\"hidden_size\":12,\"num_hidden_layers\":1,\"num_attention_heads\":3,"                     \
     "\"intermediate_size\":7,\"vocab_size\":11"
 
-static int make(void **state)
-{
-    (void) state;
-    scratch_make();
-    return 0;
-}
-
-static int drop(void **state)
-{
-    (void) state;
-    scratch_remove();
-    return 0;
-}
-
 static firn_status load(const char *text, struct firn_config *c, const struct firn_arch **arch, struct firn_error *err)
 {
     memset(err, 0, sizeof *err);
@@ -173,11 +159,11 @@ static void a_wrong_value_names_file_and_key(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(defaults_follow_from_other_keys, make, drop),
-        cmocka_unit_test_setup_teardown(both_spellings_of_rotary_settings_mean_the_same, make, drop),
-        cmocka_unit_test_setup_teardown(windows_follow_layer_types_or_the_rule_of_the_model, make, drop),
-        cmocka_unit_test_setup_teardown(gemma_scales_caps_and_turns_by_layer, make, drop),
-        cmocka_unit_test_setup_teardown(a_wrong_value_names_file_and_key, make, drop),
+        cmocka_unit_test_setup_teardown(defaults_follow_from_other_keys, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(both_spellings_of_rotary_settings_mean_the_same, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(windows_follow_layer_types_or_the_rule_of_the_model, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(gemma_scales_caps_and_turns_by_layer, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(a_wrong_value_names_file_and_key, scratch_setup, scratch_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

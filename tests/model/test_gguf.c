@@ -10,20 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int make(void **state)
-{
-    (void) state;
-    scratch_make();
-    return 0;
-}
-
-static int drop(void **state)
-{
-    (void) state;
-    scratch_remove();
-    return 0;
-}
-
 /* ---- a writer that shares nothing with src/ ---- */
 
 static struct out {
@@ -409,10 +395,10 @@ static void names_go_both_ways(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_model_computes_as_its_safetensors_do, make, drop),
-        cmocka_unit_test_setup_teardown(what_cannot_be_computed_is_refused, make, drop),
-        cmocka_unit_test_setup_teardown(no_file_can_lie, make, drop),
-        cmocka_unit_test_setup_teardown(names_go_both_ways, make, drop),
+        cmocka_unit_test_setup_teardown(a_model_computes_as_its_safetensors_do, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(what_cannot_be_computed_is_refused, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(no_file_can_lie, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(names_go_both_ways, scratch_setup, scratch_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,20 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static int make(void **state)
-{
-    (void) state;
-    scratch_make();
-    return 0;
-}
-
-static int drop(void **state)
-{
-    (void) state;
-    scratch_remove();
-    return 0;
-}
-
 static firn_status open_here(struct firn_error *err)
 {
     struct firn_weights w;
@@ -156,13 +142,13 @@ static void a_fingerprint_changes_with_any_byte(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(names_are_found_with_and_without_the_class_prefix, make, drop),
-        cmocka_unit_test_setup_teardown(shards_are_opened_once_each_and_searched, make, drop),
-        cmocka_unit_test_setup_teardown(an_index_cannot_name_what_is_outside, make, drop),
-        cmocka_unit_test_setup_teardown(a_shard_that_is_a_link_is_followed_only_into_the_hub_cache, make, drop),
-        cmocka_unit_test_setup_teardown(an_index_that_lies_about_its_shards_is_refused, make, drop),
-        cmocka_unit_test_setup_teardown(a_hub_name_and_a_pickle_get_told_how_to_get_safetensors, make, drop),
-        cmocka_unit_test_setup_teardown(a_fingerprint_changes_with_any_byte, make, drop),
+        cmocka_unit_test_setup_teardown(names_are_found_with_and_without_the_class_prefix, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(shards_are_opened_once_each_and_searched, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(an_index_cannot_name_what_is_outside, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(a_shard_that_is_a_link_is_followed_only_into_the_hub_cache, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(an_index_that_lies_about_its_shards_is_refused, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(a_hub_name_and_a_pickle_get_told_how_to_get_safetensors, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(a_fingerprint_changes_with_any_byte, scratch_setup, scratch_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,13 +14,6 @@ static int make(void **state)
     return 0;
 }
 
-static int drop(void **state)
-{
-    (void) state;
-    scratch_remove();
-    return 0;
-}
-
 #define METHOD "{\"type\":\"adalora\",\"init_r\":4,\"target_r\":1,\"tinit\":2,\"tfinal\":3,\"deltaT\":2,\"total_step\":11," \
                "\"target_modules\":[\"q_proj\",\"v_proj\",\"down_proj\"]}"
 #define LAYER "base_model.model.model.layers.0."
@@ -148,5 +141,5 @@ int main(void)
         cmocka_unit_test(files_hold_what_stayed),
         cmocka_unit_test(schedules_that_cannot_be_are_refused),
     };
-    return cmocka_run_group_tests(tests, make, drop);
+    return cmocka_run_group_tests(tests, make, scratch_teardown);
 }

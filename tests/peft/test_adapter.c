@@ -16,13 +16,6 @@ static int make(void **state)
     return 0;
 }
 
-static int drop(void **state)
-{
-    (void) state;
-    scratch_remove();
-    return 0;
-}
-
 static bool trains(const struct tiny *t, const char *name)
 {
     return firn_params_find(&t->adapter.params, name) != NULL;
@@ -314,7 +307,7 @@ static void a_task_that_the_model_cannot_do_is_an_error_that_lists_those_it_can(
     tiny_close(&t);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, make, drop)
+#define T(name) cmocka_unit_test_setup_teardown(name, make, scratch_teardown)
 int main(void)
 {
     const struct CMUnitTest tests[] = {

@@ -7,20 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int make(void **state)
-{
-    (void) state;
-    scratch_make();
-    return 0;
-}
-
-static int drop(void **state)
-{
-    (void) state;
-    scratch_remove();
-    return 0;
-}
-
 static bool same_bytes(const char *a, const char *b)
 {
     char *x, *y;
@@ -577,7 +563,7 @@ static void an_adapter_that_is_a_pickle_or_nothing_is_an_error(void **state)
     firn_model_close(&m);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, make, drop)
+#define T(name) cmocka_unit_test_setup_teardown(name, scratch_setup, scratch_teardown)
 int main(void)
 {
     const struct CMUnitTest tests[] = {

@@ -17,13 +17,6 @@ static int make(void **state)
     return 0;
 }
 
-static int drop(void **state)
-{
-    (void) state;
-    scratch_remove();
-    return 0;
-}
-
 static const struct firn_param *find(const struct tiny *t, const char *name)
 {
     return firn_params_find(&t->adapter.params, name);
@@ -268,5 +261,5 @@ int main(void)
         cmocka_unit_test(an_adapter_of_a_bare_model_has_no_class_prefix),
         cmocka_unit_test(wrong_settings_are_named),
     };
-    return cmocka_run_group_tests(tests, make, drop);
+    return cmocka_run_group_tests(tests, make, scratch_teardown);
 }

@@ -24,13 +24,6 @@ static int make(void **state)
     return 0;
 }
 
-static int drop(void **state)
-{
-    (void) state;
-    scratch_remove();
-    return 0;
-}
-
 static void adapter(const char *config, const struct scratch_tensor *list)
 {
     scratch_write("adapter/adapter_config.json", config);
@@ -196,10 +189,10 @@ static void what_gguf_cannot_hold_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(factors_stand_where_llama_cpp_reads_them, make, drop),
-        cmocka_unit_test_setup_teardown(a_round_trip_changes_nothing, make, drop),
-        cmocka_unit_test_setup_teardown(another_scale_goes_into_b, make, drop),
-        cmocka_unit_test_setup_teardown(what_gguf_cannot_hold_is_refused, make, drop),
+        cmocka_unit_test_setup_teardown(factors_stand_where_llama_cpp_reads_them, make, scratch_teardown),
+        cmocka_unit_test_setup_teardown(a_round_trip_changes_nothing, make, scratch_teardown),
+        cmocka_unit_test_setup_teardown(another_scale_goes_into_b, make, scratch_teardown),
+        cmocka_unit_test_setup_teardown(what_gguf_cannot_hold_is_refused, make, scratch_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,13 +15,6 @@ static int make(void **state)
     return 0;
 }
 
-static int drop(void **state)
-{
-    (void) state;
-    scratch_remove();
-    return 0;
-}
-
 #define LAYER "base_model.model.bert.encoder.layer.1."
 
 static const struct firn_param *get(const struct tiny *t, const char *name)
@@ -124,5 +117,5 @@ int main(void)
         cmocka_unit_test(the_end_of_a_path_without_its_dot_makes_it_feedforward),
         cmocka_unit_test(settings_that_make_no_sense_are_refused),
     };
-    return cmocka_run_group_tests(tests, make, drop);
+    return cmocka_run_group_tests(tests, make, scratch_teardown);
 }

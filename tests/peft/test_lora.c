@@ -17,13 +17,6 @@ static int make(void **state)
     return 0;
 }
 
-static int drop(void **state)
-{
-    (void) state;
-    scratch_remove();
-    return 0;
-}
-
 static const struct firn_param *get(const struct tiny *t, const char *name)
 {
     const struct firn_param *p = firn_params_find(&t->adapter.params, name);
@@ -358,5 +351,5 @@ int main(void)
         cmocka_unit_test(first_values_that_change_nothing),
         cmocka_unit_test(the_shared_matrices_of_vera_are_those_that_pytorch_draws),
     };
-    return cmocka_run_group_tests(tests, make, drop);
+    return cmocka_run_group_tests(tests, make, scratch_teardown);
 }

@@ -16,13 +16,6 @@ static int make(void **state)
     return 0;
 }
 
-static int drop(void **state)
-{
-    (void) state;
-    scratch_remove();
-    return 0;
-}
-
 static const struct firn_param *get(const struct tiny *t, const char *name)
 {
     const struct firn_param *p = firn_params_find(&t->adapter.params, name);
@@ -293,5 +286,5 @@ int main(void)
         cmocka_unit_test(files_hold_the_table_that_a_network_makes),
         cmocka_unit_test(settings_that_make_no_sense_are_refused),
     };
-    return cmocka_run_group_tests(tests, make, drop);
+    return cmocka_run_group_tests(tests, make, scratch_teardown);
 }

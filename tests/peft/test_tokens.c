@@ -17,13 +17,6 @@ static int make(void **state)
     return 0;
 }
 
-static int drop(void **state)
-{
-    (void) state;
-    scratch_remove();
-    return 0;
-}
-
 #define LORA "{\"type\":\"lora\",\"r\":2,\"trainable_token_indices\":"
 #define DELTA ".token_adapter.trainable_tokens_delta"
 
@@ -155,5 +148,5 @@ int main(void)
         cmocka_unit_test(what_files_hold_is_read_again),
         cmocka_unit_test(rows_that_cannot_be_are_refused),
     };
-    return cmocka_run_group_tests(tests, make, drop);
+    return cmocka_run_group_tests(tests, make, scratch_teardown);
 }
