@@ -25,17 +25,17 @@ model=${FIRN_MODEL:-$work/minilm} data=$work/data output=runs/compare
 samples/shared/sections.sh "$data"
 samples/shared/descriptions.sh "$data"
 
-# three learning rates each, chosen from on the validation data with a seed of its own
+# some learning rates each, chosen from on the validation data with a seed of its own
 methods='
   - {name: full, type: full, train: {learning_rate: [3e-5, 1e-4, 3e-4]}}
-  - {name: LoRA, type: lora, r: 8, lora_alpha: 16, target_modules: [query, value], train: {learning_rate: [1e-3, 3e-3, 1e-2]}}
+  - {name: LoRA, type: lora, r: 8, lora_alpha: 16, target_modules: [query, value], train: {learning_rate: [1e-3, 3e-3, 1e-2, 3e-2]}}
   - {name: Houlsby, type: houlsby, reduction_factor: 16, train: {learning_rate: [1e-3, 3e-3, 1e-2]}}
   - {name: Pfeiffer, type: pfeiffer, reduction_factor: 16, train: {learning_rate: [1e-3, 3e-3, 1e-2]}}
-  - {name: IA3, type: ia3, train: {learning_rate: [3e-3, 1e-2, 3e-2]}}
-  - {name: BitFit, type: bitfit, train: {learning_rate: [1e-3, 3e-3, 1e-2]}}
-  - {name: prefix, type: prefix_tuning, num_virtual_tokens: 10, train: {learning_rate: [3e-3, 1e-2, 3e-2]}}
-  - {name: prompt, type: prompt_tuning, num_virtual_tokens: 10, train: {learning_rate: [1e-2, 3e-2, 1e-1]}}
-  - {name: head, type: head, train: {learning_rate: [3e-3, 1e-2, 3e-2]}}'
+  - {name: IA3, type: ia3, train: {learning_rate: [3e-3, 1e-2, 3e-2, 1e-1]}}
+  - {name: BitFit, type: bitfit, train: {learning_rate: [1e-3, 3e-3, 1e-2, 3e-2]}}
+  - {name: prefix, type: prefix_tuning, num_virtual_tokens: 10, train: {learning_rate: [3e-3, 1e-2, 3e-2, 1e-1]}}
+  - {name: prompt, type: prompt_tuning, num_virtual_tokens: 10, train: {learning_rate: [1e-2, 3e-2, 1e-1, 3e-1]}}
+  - {name: head, type: head, train: {learning_rate: [3e-3, 1e-2, 3e-2, 1e-1, 3e-1]}}'
 sizes='[16, 128, 512, 2048]' seeds='[1, 2, 3]' search_size=512 min_steps=200 valid=$data/valid.jsonl test=$data/test.jsonl
 outside=$data/outside.jsonl resume=--resume
 if $quick; then

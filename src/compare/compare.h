@@ -139,6 +139,7 @@ double firn_cell_trainable(const struct firn_cell *cell);
 void firn_compare_findings(const struct firn_compare *c, struct firn_str *text);
 /* The results at one size as aligned columns. */
 void firn_compare_table(const struct firn_compare *c, int size, struct firn_str *text);
+void firn_compare_table_html(const struct firn_compare *c, int size, struct firn_str *text);
 firn_status firn_compare_page(const struct firn_compare *c, const char *path, struct firn_error *err);
 json_t *firn_compare_json(const struct firn_compare *c);
 

@@ -9,6 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *unit_of(const struct firn_compare *c)
+{
+    return c->is_share ? "%" : NULL;
+}
+
 /* Mean over seeds of a part's quality at each size; all examples are drawn at the largest number seen. */
 static void add_curves(struct firn_str *s, const struct firn_compare *c, enum firn_part part, const char *title)
 {
@@ -32,10 +37,11 @@ static void add_curves(struct firn_str *s, const struct firn_compare *c, enum fi
             spread[k] = factor * q.spread;
         }
         lines[m] = (struct firn_plot_line){ .name = c->methods[m].name, .colour = firn_html_colour(m), .x = x, .y = y,
-                                            .spread = spread, .n = per, .has_marks = true };
+                                            .spread = spread, .n = per, .has_marks = true,
+                                            .is_dashed = firn_html_is_dashed(m) };
     }
-    firn_html_plot(s, &(struct firn_plot){ .title = title, .x_name = "training examples", .log_x = true, .lines = lines,
-                                           .n = c->n_methods });
+    firn_html_plot(s, &(struct firn_plot){ .title = title, .x_name = "training examples", .y_name = unit_of(c), .log_x = true,
+                                           .shares_x = true, .lines = lines, .n = c->n_methods });
     free(numbers);
     free(lines);
 }
@@ -56,11 +62,12 @@ static void add_cost(struct firn_str *s, const struct firn_compare *c, int size,
         numbers[3 * m + 2] = factor * q.spread;
         lines[m] = (struct firn_plot_line){ .name = c->methods[m].name, .colour = firn_html_colour((int) m),
                                             .x = &numbers[3 * m], .y = &numbers[3 * m + 1],
-                                            .spread = &numbers[3 * m + 2], .n = 1, .has_marks = true };
+                                            .spread = &numbers[3 * m + 2], .n = 1, .has_marks = true,
+                                            .is_dashed = firn_html_is_dashed((int) m) };
     }
     if (numbers != NULL && lines != NULL)
-        firn_html_plot(s, &(struct firn_plot){ .title = title, .x_name = x_name, .log_x = true, .lines = lines,
-                                               .n = c->n_methods });
+        firn_html_plot(s, &(struct firn_plot){ .title = title, .x_name = x_name, .y_name = unit_of(c), .log_x = true,
+                                               .lines = lines, .n = c->n_methods });
     else
         s->failed = true;
     free(numbers);
@@ -115,19 +122,16 @@ firn_status firn_compare_page(const struct firn_compare *c, const char *path, st
                   c->n_methods, c->n_sizes, c->n_seeds, done, c->n_cells);
     add_findings(&s, c);
     for (int k = last; k >= 0; k--) {
-        struct firn_str table = { 0 };
-        firn_compare_table(c, k, &table);
-        firn_str_add(&s, k == last ? "<pre>" : "<details><summary>fewer examples</summary><pre>");
-        firn_html_text(&s, table.data != NULL ? table.data : "");
-        firn_str_add(&s, k == last ? "</pre>\n" : "</pre></details>\n");
-        firn_str_free(&table);
+        firn_str_add(&s, k == last ? "<details open>" : "<details>");
+        firn_compare_table_html(c, k, &s);
+        firn_str_add(&s, "</details>\n");
     }
     if (c->n_tries > 0) {
         struct firn_str tried = { 0 };
         firn_search_table(c, &tried);
         firn_str_add(&s, "<h2>How the settings were chosen</h2>\n<p>Where a method's settings have several values, each was "
                          "trained with a seed that is none of those above and measured on validation data. The figures above "
-                         "are of the values in brackets.</p>\n<pre>");
+                         "are of the values in brackets.</p>\n<pre class=\"wrap\">");
         firn_html_text(&s, tried.data != NULL ? tried.data : "");
         firn_str_add(&s, "</pre>\n");
         firn_str_free(&tried);

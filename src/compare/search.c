@@ -231,6 +231,24 @@ int firn_search_best(const struct firn_compare *c, int search, int method)
     return n > 1 ? best : 0;
 }
 
+static bool varies(const struct firn_axis *a)
+{
+    return json_array_size(a->values) > 1;
+}
+
+/* The values of those axes that have several; the key too, unless it is the only one and stands in front. */
+static void add_varying(const struct firn_compare_method *m, int choice, bool has_one, struct firn_str *text)
+{
+    bool is_first = true;
+    for (int a = 0; a < m->n_axes; a++) {
+        if (!varies(&m->axes[a]))
+            continue;
+        firn_str_addf(text, "%s%s%s", is_first ? "" : " ", has_one ? "" : m->axes[a].key, has_one ? "" : " ");
+        value_text(axis_value(m, choice, a), text);
+        is_first = false;
+    }
+}
+
 /* A best value at an end of its list says that a better one may lie beyond. */
 static void add_end(const struct firn_compare_method *m, int choice, struct firn_str *text)
 {
@@ -253,18 +271,24 @@ static void add_outcomes(const struct firn_compare *c, int search, int method, s
 {
     const struct firn_compare_method *m = &c->methods[method];
     const int best = firn_search_best(c, search, method);
-    firn_str_addf(text, "  %s: ", m->name);
+    const char *key = NULL;
+    int n_varying = 0;
+    for (int a = 0; a < m->n_axes; a++)
+        if (varies(&m->axes[a])) {
+            key = m->axes[a].key;
+            n_varying++;
+        }
+    firn_str_addf(text, "  %s%s%s: ", m->name, n_varying == 1 ? ", " : "", n_varying == 1 ? key : "");
     for (int choice = 0; choice < m->n_choices; choice++) {
         const struct outcome o = outcome_of(c, search, method, choice);
-        const bool is_run = firn_compare_try(c, search, method, choice, 0)->is_done ||
-                            firn_compare_try(c, search, method, choice, 0)->failure != NULL;
+        const struct firn_cell *first = firn_compare_try(c, search, method, choice, 0);
         firn_str_add(text, choice > 0 ? ", " : "");
-        firn_choice_text(m, choice, " ", " ", text);
+        add_varying(m, choice, n_varying == 1, text);
         if (isfinite(o.quality))
             firn_str_addf(text, " %s%.*f%s", choice == best ? "[" : "", c->is_share ? 1 : 3, (c->is_share ? 100 : 1) * o.quality,
                           choice == best ? "]" : "");
         else
-            firn_str_add(text, is_run ? " failed" : " -");
+            firn_str_add(text, first->failure != NULL ? " failed" : " -");
     }
     if (best >= 0)
         add_end(m, best, text);

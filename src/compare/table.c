@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The results at one amount of data as a table of text. */
+/* The results at one amount of data as a table, of text or of a page. */
 #include "compare/compare.h"
+
+#include "base/html.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -43,42 +45,79 @@ static int name_width(const struct firn_compare *c)
     return width;
 }
 
+enum { COLUMNS = 9, PARTS = COLUMNS - FIRN_PART_COUNT };
+static const char *const heads[] = { "parameters", "bytes/task", "time", "core time", "memory",
+                                     "train",      "valid",      "test", "outside" };
+
+struct row {
+    char buffer[COLUMNS][64];
+    const char *cells[COLUMNS];
+};
+
+static const char *seconds_text(char text[64], struct firn_statistic s)
+{
+    return s.n > 0 ? firn_format(text, 64, "%.1f s", s.mean) : "-";
+}
+
+static void fill_row(const struct firn_compare *c, int size, int m, struct row *r)
+{
+    const double trainable = firn_compare_statistic(c, size, m, firn_cell_trainable).mean;
+    r->cells[0] = isfinite(trainable) ? firn_format(r->buffer[0], 64, "%.0f", trainable) : "-";
+    r->cells[1] = bytes_text(r->buffer[1], 64, firn_compare_statistic(c, size, m, firn_cell_bytes).mean);
+    r->cells[2] = seconds_text(r->buffer[2], firn_compare_statistic(c, size, m, firn_cell_seconds));
+    r->cells[3] = seconds_text(r->buffer[3], firn_compare_statistic(c, size, m, firn_cell_core_seconds));
+    r->cells[4] = bytes_text(r->buffer[4], 64, firn_compare_statistic(c, size, m, firn_cell_memory).mean);
+    for (int part = 0; part < FIRN_PART_COUNT; part++)
+        r->cells[PARTS + part] = with_spread(r->buffer[PARTS + part], 64,
+                                             firn_compare_quality(c, size, m, (enum firn_part) part), c->is_share);
+}
+
+static void add_heading(const struct firn_compare *c, int size, struct firn_str *text)
+{
+    if (c->sizes[size] > 0)
+        firn_str_addf(text, "%" PRId64 " training examples", c->sizes[size]);
+    else
+        firn_str_add(text, "all training examples");
+    firn_str_addf(text, ", %d seeds: %s%s", c->n_seeds, c->metric, c->is_share ? ", %" : "");
+}
+
 void firn_compare_table(const struct firn_compare *c, int size, struct firn_str *text)
 {
-    static const char *const heads[] = { "parameters", "bytes/task", "time",  "core time", "memory",
-                                         "train",      "valid",      "test", "outside" };
-    enum { COLUMNS = 9, PARTS = COLUMNS - FIRN_PART_COUNT };
     static const int widths[COLUMNS] = { 11, 10, 9, 9, 9, 11, 11, 11, 11 };
     const int first = name_width(c);
-    if (c->sizes[size] > 0)
-        firn_str_addf(text, "%" PRId64 " training examples, %d seeds: %s%s\n", c->sizes[size], c->n_seeds, c->metric,
-                      c->is_share ? ", %" : "");
-    else
-        firn_str_addf(text, "all training examples, %d seeds: %s%s\n", c->n_seeds, c->metric, c->is_share ? ", %" : "");
+    add_heading(c, size, text);
+    firn_str_add(text, "\n");
     add_cell(text, "method", first, true);
     for (int k = 0; k < COLUMNS; k++)
         add_cell(text, heads[k], widths[k], false);
     firn_str_add(text, "\n");
     for (int m = 0; m < c->n_methods; m++) {
-        char buffer[COLUMNS][64];
-        const struct firn_statistic seconds = firn_compare_statistic(c, size, m, firn_cell_seconds);
-        const struct firn_statistic cores = firn_compare_statistic(c, size, m, firn_cell_core_seconds);
-        const double bytes = firn_compare_statistic(c, size, m, firn_cell_bytes).mean;
-        const double memory = firn_compare_statistic(c, size, m, firn_cell_memory).mean;
-        const double trainable = firn_compare_statistic(c, size, m, firn_cell_trainable).mean;
-        const char *cells[COLUMNS] = {
-            isfinite(trainable) ? firn_format(buffer[0], 64, "%.0f", trainable) : "-",
-            bytes_text(buffer[1], 64, bytes),
-            seconds.n > 0 ? firn_format(buffer[2], 64, "%.1f s", seconds.mean) : "-",
-            cores.n > 0 ? firn_format(buffer[3], 64, "%.1f s", cores.mean) : "-",
-            bytes_text(buffer[4], 64, memory),
-        };
-        for (int part = 0; part < FIRN_PART_COUNT; part++)
-            cells[PARTS + part] = with_spread(buffer[PARTS + part], 64, firn_compare_quality(c, size, m, (enum firn_part) part),
-                                          c->is_share);
+        struct row r;
+        fill_row(c, size, m, &r);
         add_cell(text, c->methods[m].name, first, true);
         for (int k = 0; k < COLUMNS; k++)
-            add_cell(text, cells[k], widths[k], false);
+            add_cell(text, r.cells[k], widths[k], false);
         firn_str_add(text, "\n");
     }
+}
+
+/* The caption is a summary, so that the table can be folded away. */
+void firn_compare_table_html(const struct firn_compare *c, int size, struct firn_str *text)
+{
+    firn_str_add(text, "<summary>");
+    add_heading(c, size, text);
+    firn_str_add(text, "</summary>\n<div class=\"wide\"><table class=\"n\"><tr><th>method");
+    for (int k = 0; k < COLUMNS; k++)
+        firn_str_addf(text, "<th>%s", heads[k]);
+    firn_str_add(text, "</tr>\n");
+    for (int m = 0; m < c->n_methods; m++) {
+        struct row r;
+        fill_row(c, size, m, &r);
+        firn_str_add(text, "<tr><td>");
+        firn_html_text(text, c->methods[m].name);
+        for (int k = 0; k < COLUMNS; k++)
+            firn_str_addf(text, "<td>%s", r.cells[k]);
+        firn_str_add(text, "</tr>\n");
+    }
+    firn_str_add(text, "</table></div>\n");
 }

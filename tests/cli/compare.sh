@@ -71,7 +71,7 @@ recipe search.yaml "$choosing, $head" chosen
 sed -i 's/test: test.jsonl}/test: test.jsonl, validation: all.jsonl}/; s/sizes: .8, 0./sizes: [8, 16]/; s/min_steps: 3/min_steps: 30/' \
     search.yaml
 "$firn" compare search.yaml >chosen.txt || fail "settings cannot be chosen"
-grep -q 'LoRA: learning_rate 1e-09 r 2 [0-9.]*, learning_rate 0.02 r 2 \[[0-9.]*\]; the largest learning_rate tried' chosen.txt ||
+grep -q 'LoRA, learning_rate: 1e-09 [0-9.]*, 0.02 \[[0-9.]*\]; the largest learning_rate tried' chosen.txt ||
     { cat chosen.txt; fail "the better rate is not chosen, or not shown"; }
 [ "$(grep -c 'seed 0, trying' chosen.txt)" = 4 ] || fail "not every value is tried once a size with a seed of its own"
 grep -q '"is_chosen": true' chosen/compare.json && grep -q 'How the settings were chosen' chosen/compare.html ||
