@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
@@ -13,7 +14,7 @@
 
 struct flags {
     char *device;
-    bool resume, overwrite, json;
+    bool resume, overwrite, dry_run, json;
     int64_t check;
 };
 
@@ -26,6 +27,8 @@ static const struct firn_option flags[] = {
       .help = "start anew in an output directory that holds a run" },
     { "check", .type = FIRN_OPTION_INT, .offset = AT(check), .unit = "N", .fallback = "0", .max = 1000000,
       .help = "hold each operation of the first N steps against cpu:exact; stop at the first that is wrong" },
+    { "dry-run", .type = FIRN_OPTION_BOOL, .offset = AT(dry_run),
+      .help = "read everything, say what would be trained, and stop; nothing is written" },
     { "json", .type = FIRN_OPTION_BOOL, .offset = AT(json), .help = "progress as JSON lines" },
     { NULL },
 };
@@ -129,6 +132,76 @@ static void say(void *user, enum firn_log_level level, const char *text)
         firn_stderr_log.line(user, level, text);
 }
 
+static void print_dry(const struct firn_recipe *r, const struct firn_dry_run *c)
+{
+    const double mib = 0x1p20;
+    if (c->is_finished) {
+        printf("output     %s: this run is finished, --resume has nothing to do\n", r->output);
+        return;
+    }
+    printf("model      %s, %lld parameters\n", r->model, (long long) (c->total - c->trainable));
+    printf("method     %s trains %lld of %lld (%.3f %%)\n", json_string_value(json_object_get(r->method, "type")),
+           (long long) c->trainable, (long long) c->total, 100.0 * (double) c->trainable / (double) c->total);
+    printf("data       %lld examples of up to %lld tokens (%lld left out), %lld to validate on, %lld to test on",
+           (long long) c->examples, (long long) c->longest, (long long) c->skipped, (long long) c->validation,
+           (long long) c->test);
+    printf(c->labels > 0 ? ", %lld labels\n" : "\n", (long long) c->labels);
+    printf("steps      %lld, %lld an epoch, each of %lld x %lld examples\n", (long long) c->steps, (long long) c->per_epoch,
+           (long long) c->accumulation, (long long) c->batch);
+    printf("memory     %.1f MiB: base %.1f, adapter %.2f, gradients and moments %.2f, activations %.1f\n",
+           (double) (c->base_bytes + c->adapter_bytes + c->optimizer_bytes + c->activation_bytes) / mib,
+           (double) c->base_bytes / mib, (double) c->adapter_bytes / mib, (double) c->optimizer_bytes / mib,
+           (double) c->activation_bytes / mib);
+    printf("device     %s\n", c->device != NULL ? c->device : "");
+    printf("output     %s, from step %lld\n", r->output, (long long) c->done);
+}
+
+static void print_dry_json(const struct firn_dry_run *c)
+{
+    const struct {
+        const char *name;
+        int64_t value;
+    } numbers[] = { { "trainable", c->trainable },
+                    { "total", c->total },
+                    { "examples", c->examples },
+                    { "skipped", c->skipped },
+                    { "validation", c->validation },
+                    { "test", c->test },
+                    { "longest", c->longest },
+                    { "labels", c->labels },
+                    { "steps", c->steps },
+                    { "steps_per_epoch", c->per_epoch },
+                    { "done", c->done },
+                    { "batch_size", c->batch },
+                    { "gradient_accumulation_steps", c->accumulation },
+                    { "base_bytes", (int64_t) c->base_bytes },
+                    { "adapter_bytes", (int64_t) c->adapter_bytes },
+                    { "optimizer_bytes", (int64_t) c->optimizer_bytes },
+                    { "activation_bytes", (int64_t) c->activation_bytes } };
+    json_t *o = json_object();
+    json_object_set_new(o, "is_finished", json_boolean(c->is_finished));
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0] && !c->is_finished; i++)
+        json_object_set_new(o, numbers[i].name, json_integer(numbers[i].value));
+    if (c->device != NULL)
+        json_object_set_new(o, "device", json_string(c->device));
+    json_dumpf(o, stdout, JSON_INDENT(2));
+    printf("\n");
+    json_decref(o);
+}
+
+static firn_status dry_run(const struct firn_recipe *recipe, const struct firn_train_params *params, bool json,
+                         struct firn_error *err)
+{
+    struct firn_dry_run c;
+    const firn_status status = firn_train_dry(recipe, params, &c, err);
+    if (status == FIRN_OK && json)
+        print_dry_json(&c);
+    else if (status == FIRN_OK)
+        print_dry(recipe, &c);
+    free(c.device);
+    return status;
+}
+
 static firn_status run(const struct firn_args *args, struct firn_error *err)
 {
     const struct flags *f = args->values;
@@ -141,9 +214,9 @@ static firn_status run(const struct firn_args *args, struct firn_error *err)
                                               .log = { .line = say },
                                               .progress = on_progress, .user = &screen, .stop = firn_stop_on_signals() };
     if (status == FIRN_OK)
-        status = firn_train(&recipe, &params, err);
+        status = f->dry_run ? dry_run(&recipe, &params, f->json, err) : firn_train(&recipe, &params, err);
     clear_line(&screen);
-    if (status == FIRN_OK && !f->json)
+    if (status == FIRN_OK && !f->json && !f->dry_run)
         printf("adapter: %s/adapter\n", recipe.output);
     firn_recipe_free(&recipe);
     return status;
@@ -157,7 +230,8 @@ const struct firn_command firn_command_train = {
     .summary = "fine-tunes a model as a recipe says",
     .text = "Trains, evaluates, and leaves in the recipe's output: adapter/ (files that Hugging Face PEFT loads), checkpoints/,\n"
             "log.jsonl, report.html and the effective recipe.yaml. SIGINT or SIGTERM: a checkpoint is saved and the exit code\n"
-            "is 3; --resume goes on and ends with the same bytes.",
+            "is 3; --resume goes on and ends with the same bytes. --dry-run does all but train: it reads recipe, model and data\n"
+            "(the test data too), plans the longest batch on the device, and says what a run would be; what would stop a run stops it.",
     .flags = flags,
     .values_size = sizeof(struct flags),
     .has_recipe = true,

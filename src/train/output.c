@@ -35,7 +35,28 @@ static bool is_unused(const char *directory)
     return unused;
 }
 
-firn_status firn_output_open(struct firn_output *o, const char *directory, bool resume, bool overwrite,
+/* Could the directory be made, or written into? Asked of the nearest part of its path that is there. */
+static firn_status check_place(const char *directory, struct firn_error *err)
+{
+    char *path = firn_path_join(directory, ""); /* room for a point */
+    if (path == NULL)
+        return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a path");
+    for (char *slash; !firn_path_exists(path);) {
+        slash = strrchr(path, '/');
+        if (slash == NULL || slash == path)
+            strcpy(path, slash == NULL ? "." : "/");
+        else
+            *slash = '\0';
+    }
+    const bool is_good = firn_path_is_dir(path) && access(path, W_OK | X_OK) == 0;
+    const firn_status status =
+        is_good ? FIRN_OK
+                : firn_fail(err, FIRN_ERR_IO, .file = directory, .what = FIRN_STR("%s cannot be written into", path));
+    free(path);
+    return status;
+}
+
+firn_status firn_output_open(struct firn_output *o, const char *directory, bool resume, bool overwrite, bool is_dry,
                              struct firn_error *err)
 {
     *o = (struct firn_output){ .lock = -1,
@@ -56,14 +77,16 @@ firn_status firn_output_open(struct firn_output *o, const char *directory, bool 
         status = firn_fail(err, FIRN_ERR_USAGE, .file = directory,
                            .what = "holds something already; use --resume to go on with it, --overwrite to start anew, "
                                    "or another output");
-    if (status == FIRN_OK)
+    if (status == FIRN_OK && is_dry)
+        status = check_place(directory, err);
+    if (status == FIRN_OK && !is_dry)
         status = firn_dir_create(directory, err);
-    if (status == FIRN_OK) {
+    if (status == FIRN_OK && !is_dry) {
         status = firn_lock_take(&o->lock, lock, err);
         if (status == FIRN_ERR_BUSY)
             status = firn_fail(err, FIRN_ERR_BUSY, .file = directory, .what = "another run is writing there");
     }
-    if (status == FIRN_OK && overwrite && !resume)
+    if (status == FIRN_OK && overwrite && !resume && !is_dry)
         status = clear(o, err);
     free(lock);
     if (status)

@@ -13,8 +13,8 @@ struct firn_output {
 };
 
 /* Makes the directory and takes its lock; refuses one that holds something unless resume or overwrite (which removes
- * what a run writes, and nothing else). */
-firn_status firn_output_open(struct firn_output *o, const char *directory, bool resume, bool overwrite,
+ * what a run writes, and nothing else). With is_dry nothing is made, taken or removed. */
+firn_status firn_output_open(struct firn_output *o, const char *directory, bool resume, bool overwrite, bool is_dry,
                              struct firn_error *err);
 void firn_output_close(struct firn_output *o);
 

@@ -113,7 +113,8 @@ static firn_status plan_longest(struct firn_run *r, struct firn_error *err)
 firn_status firn_run_open(struct firn_run *r, bool *is_finished, struct firn_error *err)
 {
     const struct firn_recipe *recipe = r->recipe;
-    firn_status status = firn_output_open(&r->output, recipe->output, r->params->resume, r->params->overwrite, err);
+    firn_status status = firn_output_open(&r->output, recipe->output, r->params->resume, r->params->overwrite,
+                                          r->is_dry, err);
     if (status)
         return status;
     *is_finished = r->params->resume && firn_path_exists(r->output.finished);

@@ -4,6 +4,7 @@
 #define FIRN_TRAIN_RUN_H
 
 #include "train/output.h"
+#include "train/report.h"
 #include "train/schedule.h"
 #include "train/task.h"
 #include "train/trainer.h"
@@ -27,11 +28,16 @@ struct firn_run {
     int bad_steps;
     struct firn_check check;      /* what was held against the reference */
     int64_t n_checked;            /* optimizer steps */
+    bool is_dry;                  /* reads everything, writes nothing */
 };
 
 /* Output directory, data, model, device; *is_finished: --resume on a run that is done. */
 firn_status firn_run_open(struct firn_run *r, bool *is_finished, struct firn_error *err);
 void firn_run_close(struct firn_run *r);
+/* How many optimizer steps there are, and their rates. */
+void firn_run_plan_steps(struct firn_run *r);
+/* What the report shows; the plan with the largest arena counts. */
+void firn_run_facts(const struct firn_run *r, struct firn_report_facts *facts);
 /* First values from a directory: a checkpoint's trained tensors, or an adapter. */
 firn_status firn_run_start(struct firn_run *r, const char *directory, struct firn_error *err);
 /* Initial values, or with --resume the newest whole checkpoint. */

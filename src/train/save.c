@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a run writes: checkpoints and coming back to them, the log, and the finished adapter with its report. */
 #include "train/checkpoint.h"
-#include "train/report.h"
 #include "train/run.h"
 
 #include "base/file.h"
@@ -251,7 +250,7 @@ firn_status firn_run_resume(struct firn_run *r, struct firn_error *err)
         status = firn_session_push(&r->session, "params", r->session.flat, err);
     }
     free(path);
-    if (status)
+    if (status || r->is_dry)
         return status;
     /* only now: a resume that is refused must change nothing */
     json_t *tree = firn_recipe_tree(r->recipe);
@@ -297,8 +296,7 @@ firn_status firn_run_save_best(struct firn_run *r, struct firn_error *err)
     return save_adapter(r, r->output.best, true, err);
 }
 
-/* Figures of the run: what the report shows, for programs. The plan with the largest arena counts. */
-static void collect_facts(const struct firn_run *r, struct firn_report_facts *facts)
+void firn_run_facts(const struct firn_run *r, struct firn_report_facts *facts)
 {
     struct firn_plan_bytes bytes = { 0 };
     for (size_t i = 0; i < r->session.n_plans; i++) {
@@ -317,6 +315,7 @@ static void collect_facts(const struct firn_run *r, struct firn_report_facts *fa
         .activation_bytes = bytes.activations, .workspace_bytes = bytes.workspace };
 }
 
+/* Figures of the run: what the report shows, for programs. */
 static firn_status write_summary(const struct firn_run *r, const struct firn_report_facts *f, struct firn_error *err)
 {
     json_t *o = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:{s:I, s:I, s:I, s:I}}", "device",
@@ -335,7 +334,7 @@ static firn_status write_report(struct firn_run *r, struct firn_error *err)
 {
     struct firn_report_facts facts;
     struct firn_str python = { 0 };
-    collect_facts(r, &facts);
+    firn_run_facts(r, &facts);
     const char *class_name = r->session.model.arch->class_name[r->task.task];
     const char *labels = firn_task_n_labels(&r->task) > 0
                              ? FIRN_STR(", num_labels=%lld", (long long) firn_task_n_labels(&r->task))

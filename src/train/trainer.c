@@ -27,7 +27,7 @@ static int64_t updates_per_epoch(const struct firn_run *r)
     return (batches + accum - 1) / accum > 0 ? (batches + accum - 1) / accum : 1;
 }
 
-static void plan_steps(struct firn_run *r)
+void firn_run_plan_steps(struct firn_run *r)
 {
     const struct firn_recipe_train *t = &r->recipe->train;
     r->per_epoch = updates_per_epoch(r);
@@ -248,7 +248,7 @@ firn_status firn_train(const struct firn_recipe *recipe, const struct firn_train
     bool is_finished = false;
     firn_status status = firn_run_open(&r, &is_finished, err);
     if (status == FIRN_OK && !is_finished) {
-        plan_steps(&r);
+        firn_run_plan_steps(&r);
         status = firn_run_resume(&r, err);
         if (status == FIRN_OK)
             status = loop(&r, err);

@@ -25,6 +25,21 @@ struct firn_train_params {
     const volatile sig_atomic_t *stop; /* set by a signal: save a checkpoint and end with FIRN_ERR_STOPPED */
 };
 
+/* What a run would be. */
+struct firn_dry_run {
+    char *device;               /* free() it */
+    int64_t trainable, total;   /* parameters */
+    int64_t examples, skipped, validation, test, longest, labels;
+    int64_t steps, per_epoch, done;       /* done: by the checkpoint that --resume would go on from */
+    int64_t batch, accumulation;
+    uint64_t base_bytes, adapter_bytes, optimizer_bytes, activation_bytes;
+    bool is_finished;           /* --resume on a run that is done; nothing else is known then */
+};
+/* Reads recipe, model, data, method and what is to be resumed, and plans the longest batch, so that what would stop a run
+ * at its start stops this; trains nothing and writes nothing. */
+firn_status firn_train_dry(const struct firn_recipe *recipe, const struct firn_train_params *params,
+                           struct firn_dry_run *d, struct firn_error *err);
+
 firn_status firn_train(const struct firn_recipe *recipe, const struct firn_train_params *params,
                        struct firn_error *err);
 
