@@ -77,6 +77,9 @@ FIRN_API firn_val firn_map_ids(struct firn_graph *g, firn_val map, firn_val ids)
 /// back [N] i32 is the inverse (the k of each column, -1 for those that nobody picks): it serves the gradient.
 FIRN_API firn_val firn_pick_columns(struct firn_graph *g, firn_val x, firn_val at, firn_val back);
 
+/// y[m] = b[m] where the entry of row m has the number, else a[m]: a, b [M, C], ids [B] i32, entries of M / B rows each.
+FIRN_API firn_val firn_choose_rows(struct firn_graph *g, firn_val a, firn_val b, firn_val ids, int64_t number);
+
 /// One row of each of B entries of T rows: rows[b] in [b T, (b + 1) T) of x [B * T, C] -> [B, C]. What made x is done for
 /// these rows alone where that gives the same: back through operations that work row by row, and through attention that is
 /// not causal (its queries). Nodes that then serve nobody are dropped by the planner; dropouts on the way draw anew.

@@ -139,6 +139,8 @@ struct work {
     struct member *members;
     size_t n_members;
     struct place { size_t member, row; } *order; /* of a chunk's lines */
+    bool is_mixed; /* rows of one batch have different adapters: all together are number `mixed` */
+    size_t mixed;
     size_t n, most; /* lines that are answered together */
 };
 
@@ -182,31 +184,88 @@ static firn_status read_lines(struct work *w, FILE *from, const char *name, size
     return status;
 }
 
+/* The lines of an adapter as tokens, and room for its answers. */
+static firn_status make_data(struct work *w, size_t k, struct firn_dataset_params *p, struct firn_error *err)
+{
+    struct member *m = &w->members[k];
+    struct answers *a = &m->answers;
+    const int64_t limit = firn_text_limit(&w->session.model, &w->session.adapter);
+    *a = (struct answers){ .task = &m->task, .classes = firn_task_n_labels(&m->task) };
+    firn_task_dataset_params(&m->task, p);
+    p->has_labels = false;
+    p->max_length = (int64_t) p->max_length > limit ? (uint32_t) limit : p->max_length;
+    firn_status status = firn_dataset_make(&m->data, &m->table, p, err);
+    if (status == FIRN_OK)
+        a->probabilities = calloc((size_t) (m->data.count * a->classes) + 1, sizeof *a->probabilities);
+    if (status == FIRN_OK && a->probabilities == NULL)
+        status = firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for the answers");
+    return status;
+}
+
 static firn_status answer_with(struct work *w, size_t k, struct firn_error *err)
 {
     struct member *m = &w->members[k];
     struct firn_dataset_params p;
     struct firn_metrics metrics;
-    struct answers *a = &m->answers;
     firn_session_use(&w->session, k);
-    const int64_t limit = firn_text_limit(&w->session.model, &w->session.adapter);
-    *a = (struct answers){ .task = &m->task, .classes = firn_task_n_labels(&m->task) };
-    firn_task_dataset_params(&m->task, &p);
-    p.has_labels = false;
-    p.max_length = (int64_t) p.max_length > limit ? (uint32_t) limit : p.max_length;
-    firn_status status = firn_dataset_make(&m->data, &m->table, &p, err);
-    if (status == FIRN_OK)
-        a->probabilities = calloc((size_t) (m->data.count * a->classes) + 1, sizeof *a->probabilities);
-    if (status == FIRN_OK && a->probabilities == NULL)
-        status = firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for the answers");
-    return status ? status : firn_evaluate(&w->session, &m->data, &p, (uint32_t) w->f->batch_size, 8, &metrics, keep, a, err);
+    const firn_status status = make_data(w, k, &p, err);
+    return status ? status
+                  : firn_evaluate(&w->session, &m->data, &p, (uint32_t) w->f->batch_size, 8, &metrics, keep, &m->answers, err);
 }
 
-/* Each adapter's lines together; the answers in the order of the lines. */
+/* A row of a batch of all adapters, as its own adapter's. */
+static void keep_mixed(void *user, const float *logits, const struct firn_inputs *in, const uint32_t *examples)
+{
+    struct work *w = user;
+    for (int64_t b = 0; b < in->batch; b++) {
+        uint32_t at = examples[b];
+        size_t k = 0;
+        while (at >= w->members[k].data.count)
+            at -= w->members[k++].data.count;
+        const struct firn_inputs one = { .batch = 1 };
+        keep(&w->members[k].answers, logits + b * w->members[k].answers.classes, &one, &at);
+    }
+}
+
+/* The examples of all adapters, one after the other, in batches of all. */
+static firn_status answer_mixed(struct work *w, struct firn_error *err)
+{
+    struct firn_dataset all = { 0 };
+    struct firn_dataset_params p, widest = { 0 };
+    struct firn_metrics metrics;
+    firn_status status = FIRN_OK;
+    firn_session_use(&w->session, w->mixed);
+    for (size_t k = 0; k < w->n_members && status == FIRN_OK; k++) {
+        status = w->members[k].table.count > 0 ? make_data(w, k, &p, err) : FIRN_OK;
+        if (status == FIRN_OK && w->members[k].table.count + w->members[k].data.count > 0 && p.max_length > widest.max_length)
+            widest = p;
+        all.count += w->members[k].data.count;
+    }
+    all.list = calloc((size_t) all.count + 1, sizeof *all.list);
+    all.lengths = calloc((size_t) all.count + 1, sizeof *all.lengths);
+    if (status == FIRN_OK && (all.list == NULL || all.lengths == NULL))
+        status = firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for examples");
+    uint32_t n = 0;
+    for (size_t k = 0; k < w->n_members && status == FIRN_OK; k++)
+        for (uint32_t i = 0; i < w->members[k].data.count; i++, n++) {
+            all.list[n] = w->members[k].data.list[i];
+            all.list[n].adapter = (int32_t) k;
+            all.lengths[n] = w->members[k].data.lengths[i];
+        }
+    if (status == FIRN_OK)
+        status = firn_evaluate(&w->session, &all, &widest, (uint32_t) w->f->batch_size, 8, &metrics, keep_mixed, w, err);
+    free(all.list);
+    free(all.lengths);
+    return status;
+}
+
+/* All lines together, where the adapters allow it, else each adapter's; the answers in the order of the lines. */
 static firn_status answer(struct work *w, struct firn_error *err)
 {
     firn_status status = FIRN_OK;
-    for (size_t k = 0; k < w->n_members && status == FIRN_OK; k++)
+    if (w->is_mixed)
+        status = answer_mixed(w, err);
+    for (size_t k = 0; k < w->n_members && status == FIRN_OK && !w->is_mixed; k++)
         if (w->members[k].table.count > 0)
             status = answer_with(w, k, err);
     for (size_t i = 0; i < w->n && status == FIRN_OK; i++) {
@@ -267,6 +326,8 @@ static firn_status classify(const struct flags *f, const char *model, char *cons
     }
     for (size_t k = 0; k < w.n_members && status == FIRN_OK; k++)
         status = open_member(&w, model, k, err);
+    if (status == FIRN_OK && w.n_members > 1)
+        status = firn_session_mix(&w.session, &w.is_mixed, &w.mixed, err);
     if (status == FIRN_OK && n_files == 0)
         status = classify_stream(&w, stdin, "standard input", err);
     for (int i = 0; i < n_files && status == FIRN_OK; i++) {

@@ -79,6 +79,8 @@ struct work {
     int32_t *ends;
     size_t n_ends;
     bool is_single;
+    bool is_mixed;               /* rows of one batch have different adapters: all together are number `mixed` */
+    size_t mixed;
     char last; /* byte that was written */
 };
 
@@ -202,6 +204,8 @@ static firn_status open_work(struct work *w, const char *model, struct firn_erro
         status = firn_session_push(&w->session, "params", w->session.flat, err);
     for (size_t k = 1; k < w->names.n && status == FIRN_OK; k++)
         status = add_adapter(w, model, json_string_value(json_array_get(f->adapter, k)), task, err);
+    if (status == FIRN_OK && w->names.n > 1)
+        status = firn_session_mix(&w->session, &w->is_mixed, &w->mixed, err);
     if (status == FIRN_OK)
         status = firn_tokenizer_open(&w->tokenizer, texts, err);
     if (status == FIRN_OK && !f->ignore_end)
@@ -291,7 +295,7 @@ static firn_status encode(struct work *w, struct text *t, const char *name, stru
     if (status)
         return status;
     memmove(t->data, text, t->size); /* what is left of the line */
-    firn_session_use(&w->session, t->member);
+    firn_session_use(&w->session, w->is_mixed ? w->mixed : t->member);
     const int64_t limit = firn_generate_limit(&w->session);
     if (firn_utf8_valid((const uint8_t *) t->data, t->size) < t->size)
         return firn_fail(err, FIRN_ERR_FORMAT, .file = name, .key = key, .expected = "UTF-8", .got = "other bytes");
@@ -343,6 +347,21 @@ static void print_line(const char *text)
     putchar('\n');
 }
 
+/* All prompts in one batch. */
+static firn_status answer_all(struct work *w, struct text *texts, size_t n, size_t first, struct firn_generated *out,
+                              struct firn_error *err)
+{
+    struct firn_prompt *prompts = calloc(n + 1, sizeof *prompts);
+    if (prompts == NULL)
+        return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for answers");
+    for (size_t i = 0; i < n; i++)
+        prompts[i] = (struct firn_prompt){ texts[i].ids, texts[i].n, (uint32_t) (first + i), (uint32_t) texts[i].member };
+    firn_session_use(&w->session, w->mixed);
+    const firn_status status = firn_generate(&w->session, prompts, n, &w->params, out, err);
+    free(prompts);
+    return status;
+}
+
 /* The prompts of one adapter; out [n] is of all. */
 static firn_status answer_with(struct work *w, size_t member, struct text *texts, size_t n, size_t first,
                                struct firn_generated *out, struct firn_error *err)
@@ -354,7 +373,7 @@ static firn_status answer_with(struct work *w, size_t member, struct text *texts
                                                         : FIRN_OK;
     for (size_t i = 0; i < n && status == FIRN_OK; i++)
         if (texts[i].member == member)
-            prompts[count++] = (struct firn_prompt){ texts[i].ids, texts[i].n, (uint32_t) (first + i) };
+            prompts[count++] = (struct firn_prompt){ .ids = texts[i].ids, .n = texts[i].n, .number = (uint32_t) (first + i) };
     if (count > 0)
         firn_session_use(&w->session, member);
     if (status == FIRN_OK && count > 0)
@@ -375,7 +394,9 @@ static firn_status answer(struct work *w, struct text *texts, size_t n, size_t f
     const bool streams = w->is_single && !w->f->json;
     const size_t n_members = w->names.n > 0 ? w->names.n : 1;
     w->params.on_text = streams ? write_text : NULL;
-    for (size_t k = 0; k < n_members && status == FIRN_OK; k++)
+    if (w->is_mixed && status == FIRN_OK)
+        status = answer_all(w, texts, n, first, out, err);
+    for (size_t k = 0; k < n_members && status == FIRN_OK && !w->is_mixed; k++)
         status = answer_with(w, k, texts, n, first, out, err);
     if (streams && (status == FIRN_OK || w->last != '\0') && w->last != '\n')
         printf("\n");

@@ -5,6 +5,7 @@
 #include "infer/generate.h"
 
 #include "model/bucket_table.h"
+#include "peft/mixed.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +32,7 @@ struct run {
     struct row *rows;
     struct firn_sampler sampler;
     float *logits;            /* [n, vocabulary] */
-    int32_t *ids, *mask, *window, *at, *positions, *pick; /* window: mask of layers with a sliding one */
+    int32_t *ids, *mask, *window, *at, *positions, *pick, *adapter_of; /* window: mask of layers with a sliding one */
     bool is_pair;             /* encoder and decoder */
     int64_t length;           /* of the padded prompts */
     int64_t front;            /* rows of the cache before them: prefix and virtual tokens */
@@ -130,10 +131,11 @@ static firn_status open_plans(struct run *r, struct firn_error *err)
     r->at = calloc(n, sizeof *r->at);
     r->positions = calloc(n, sizeof *r->positions);
     r->pick = calloc(n, sizeof *r->pick);
+    r->adapter_of = calloc(n, sizeof *r->adapter_of);
     r->mask = calloc(slots, sizeof *r->mask);
     r->window = calloc(slots, sizeof *r->window);
     r->buckets = calloc((size_t) r->s->cache_length + 1, sizeof *r->buckets);
-    if (!r->buckets || !r->window || !r->logits || !r->ids || !r->at || !r->positions || !r->pick || !r->mask)
+    if (!r->buckets || !r->window || !r->logits || !r->ids || !r->at || !r->positions || !r->pick || !r->mask || !r->adapter_of)
         return no_memory(err);
     const firn_status status =
         firn_session_plan_pair(r->s, FIRN_PLAN_NEXT, batch, r->is_pair ? r->length : 1, target, &r->next, err);
@@ -164,6 +166,7 @@ static void fill_row(struct run *r, struct firn_inputs *in, int64_t b, int32_t p
     }
     for (int64_t t = 0; t < r->first; t++)
         r->mask[b * r->s->cache_length + t] = t < r->front || t >= r->front + before;
+    in->adapter_of[b] = r->adapter_of[b] = (int32_t) prompt->adapter;
     in->pick[b] = (int32_t) (r->is_pair ? b : b * r->length + r->length - 1);
     if (r->is_pair)
         in->decoder_input_ids[b] = (int32_t) r->s->model.config.decoder_start_id;
@@ -288,6 +291,7 @@ static firn_status step(struct run *r, int64_t at, struct firn_error *err)
         { "position_ids", r->positions, r->n },
         { "cache_at", r->at, r->n },
         { "pick", r->pick, r->n },
+        { FIRN_MIXED_INPUT, r->adapter_of, r->n },
         { r->is_pair ? "cache_mask" : "attention_mask", r->mask, r->n * slots },
         { "window_mask", r->window, r->n * slots },
         { "cache_buckets", r->buckets, slots },
@@ -357,6 +361,7 @@ static firn_status generate_rows(struct firn_session *s, const struct firn_promp
     free(r.at);
     free(r.positions);
     free(r.pick);
+    free(r.adapter_of);
     return status;
 }
 

@@ -14,6 +14,7 @@ struct firn_prompt {
     const int32_t *ids;
     size_t n;
     uint32_t number; /* of the text, for the random numbers */
+    uint32_t adapter; /* of a session whose adapters are mixed: which is this text's */
 };
 
 enum firn_finish {

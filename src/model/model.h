@@ -147,6 +147,9 @@ struct firn_method {
      * there is one. NULL: the method cannot be computed into weights. */
     bool (*merge)(const void *settings, const struct firn_param_set *params, const float *flat, const char *path,
                   const char *part, const struct firn_shape *shape, float *w);
+    /* The same of a merge that is more than an addition: what it adds. NULL: merge adds. */
+    bool (*add)(const void *settings, const struct firn_param_set *params, const float *flat, const char *path,
+                const char *part, const struct firn_shape *shape, float *w);
     /* After all modules were seen: reports what the hooks could not. */
     firn_status (*check)(const void *settings, const char *file, struct firn_error *err);
     /* The same, of the trained tensors. */

@@ -9,9 +9,12 @@
 /* A layer's low-rank update: values of the graph, B already there. */
 struct firn_dora {
     firn_val A, B;   /* linear: [r, in], [out, r]; tables: [V, r], [d, r] */
+    firn_val A0, B0; /* the factors' first values where W stands for W - s B0 A0 (PiSSA); empty: it does not */
     double scale, dropout;
 };
-/* `y` is the base's output, bias included. */
+/* y - s x A0t B0t: the base without the part that the factors start as. */
+firn_val firn_without_first(struct firn_build *b, firn_val A0, firn_val B0, double scale, firn_val x, firn_val y);
+/* `y` is the base's output, bias included, and less the first factors' part. */
 firn_val firn_dora_linear(struct firn_build *b, const struct firn_site *s, const struct firn_dora *d, firn_val x,
                           firn_val y);
 /* `y` is the base's row, `update` what the factors add to it. */

@@ -80,6 +80,19 @@ static bool merge_flat(const struct saving *s, const char *name, const struct fi
     return a->method->merge(a->settings, &a->params, flat, FIRN_STR("%.*s", (int) (dot - name), name), dot + 1, shape, w);
 }
 
+/* w -= what the factors add at their start. */
+static void subtract_start(const struct saving *s, const char *name, const struct firn_shape *shape, float *with, float *w)
+{
+    const struct firn_adapter *a = s->adapter;
+    const size_t n = (size_t) firn_shape_count(shape);
+    const char *dot = strrchr(name, '.');
+    memcpy(with, w, sizeof *w * n);
+    (a->method->add != NULL ? a->method->add : a->method->merge)(
+        a->settings, &a->params, s->start, FIRN_STR("%.*s", (int) (dot - name), name), dot + 1, shape, with);
+    for (size_t i = 0; i < n; i++)
+        w[i] -= with[i] - w[i];
+}
+
 static bool changes(const struct saving *s, const char *name, const struct firn_shape *shape)
 {
     return merge_flat(s, name, shape, s->flat, NULL);
@@ -127,10 +140,7 @@ static firn_status merge_into(const struct saving *s, const char *name, const st
         float *with = malloc(sizeof *with * (n + 1));
         if (with == NULL)
             return firn_fail(err, FIRN_ERR_MEMORY, .key = name, .what = "out of memory for it");
-        memcpy(with, w, sizeof *w * n);
-        merge_flat(s, name, shape, s->start, with);
-        for (size_t i = 0; i < n; i++)
-            w[i] -= with[i] - w[i];
+        subtract_start(s, name, shape, with, w);
         free(with);
     }
     merge_flat(s, name, shape, s->flat, w);
@@ -144,9 +154,6 @@ static firn_status find_start(struct saving *s, const struct firn_model *m, stru
     for (size_t i = 0; i < set->count && s->merges; i++) {
         const struct firn_param *p = &set->list[i];
         const float *first = firn_weights_copy(&m->weights, FIRN_STR("%s.initial", p->name));
-        if (strstr(p->name, "lora_magnitude_vector") != NULL && s->start != NULL)
-            return firn_fail(err, FIRN_ERR_UNSUPPORTED, .key = s->adapter->method->name,
-                             .what = "magnitudes with factors that count from their start cannot be merged");
         if (first == NULL)
             continue;
         if (s->start == NULL) {

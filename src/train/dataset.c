@@ -339,6 +339,7 @@ firn_status firn_dataset_inputs(const struct firn_dataset *d, const struct firn_
     for (uint32_t b = 0; b < batch->count; b++) {
         const struct firn_example *e = &d->list[plan->order[batch->first + b]];
         const int64_t row = (int64_t) b * batch->length;
+        in->adapter_of[b] = e->adapter;
         for (uint32_t t = 0; t < batch->length; t++) {
             const bool inside = t < e->length;
             in->input_ids[row + t] = inside ? e->ids[t] : pad;

@@ -21,6 +21,7 @@ struct firn_example {
     uint32_t target;       /* seq2seq_lm: how many labels there are */
     size_t line;
     int32_t label;         /* sequence classification */
+    int32_t adapter;       /* of a session whose adapters are mixed: which is this example's */
     float *targets;        /* multi-label and regression: classes */
 };
 

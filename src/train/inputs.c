@@ -11,7 +11,7 @@ firn_status firn_inputs_create(struct firn_inputs *in, int64_t batch, int64_t le
     const size_t n = (size_t) (batch * length) + 1;
     *in = (struct firn_inputs){ .batch = batch, .length = length, .classes = classes };
     int32_t **const arrays[] = { &in->input_ids, &in->token_type_ids, &in->position_ids, &in->attention_mask,
-                                 &in->labels, &in->pick, &in->first, &in->virtual_ids };
+                                 &in->labels, &in->pick, &in->first, &in->virtual_ids, &in->adapter_of };
     bool made = true;
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
         made &= (*arrays[i] = calloc(n, sizeof(int32_t))) != NULL;
@@ -56,6 +56,7 @@ void firn_inputs_free(struct firn_inputs *in)
     free(in->pick);
     free(in->first);
     free(in->virtual_ids);
+    free(in->adapter_of);
     free(in->targets);
     memset(in, 0, sizeof *in);
 }

@@ -14,6 +14,7 @@ struct firn_inputs {
     int32_t *virtual_ids; /* [batch, length]: rows of a method's table where input_ids is -1, else -1 */
     int32_t *first;      /* [batch]: causal_lm, the label of the first token, which only a virtual token can predict */
     int32_t *pick;       /* [batch]: rows without virtual tokens: b length + t */
+    int32_t *adapter_of; /* [batch]: which adapter of a mixed batch is the row's */
     float *targets;      /* [batch, classes] */
     int64_t counted;     /* labels (or target entries) that count in the loss */
 };

@@ -2,6 +2,8 @@
 /* Opens model, adapter and device, makes plans when a batch shape is first met, and runs them. */
 #include "train/session.h"
 
+#include "peft/mixed.h"
+
 #include "base/file.h"
 #include "base/json.h"
 #include "train/step.h"
@@ -114,7 +116,10 @@ static void free_slot(struct firn_session_slot *slot)
     for (size_t i = 0; i < slot->n_plans; i++)
         free_plan(slot->plans[i]);
     free(slot->plans);
-    firn_adapter_close(&slot->adapter);
+    if (firn_adapter_is_mixed(&slot->adapter))
+        firn_mixed_close(&slot->adapter);
+    else
+        firn_adapter_close(&slot->adapter);
     free(slot->flat);
 }
 
@@ -171,6 +176,36 @@ firn_status firn_session_add(struct firn_session *s, const struct firn_session_p
     s->slots[s->current] = before;
     s->current = s->n_slots++;
     return FIRN_OK;
+}
+
+firn_status firn_session_mix(struct firn_session *s, bool *can, size_t *number, struct firn_error *err)
+{
+    const size_t n = s->n_slots;
+    const struct firn_adapter **list = calloc(n + 1, sizeof *list);
+    struct firn_session_slot *slots = realloc(s->slots, sizeof *slots * (n + 1));
+    if (slots != NULL)
+        s->slots = slots;
+    if (list == NULL || slots == NULL) {
+        free(list);
+        return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for adapters");
+    }
+    bool is_one_task = true; /* a head's problem and labels too */
+    for (size_t k = 0; k < n; k++) {
+        const struct firn_session_params *p = k == s->current ? &s->params : &slots[k].params;
+        const struct firn_session_params *q = s->current == 0 ? &s->params : &slots[0].params;
+        list[k] = k == s->current ? &s->adapter : &slots[k].adapter;
+        is_one_task &= p->task == q->task && p->problem == q->problem && p->n_labels == q->n_labels;
+    }
+    *can = n > 1 && is_one_task && firn_mixed_can(list, n);
+    firn_status status = FIRN_OK;
+    if (*can) {
+        slots[n] = (struct firn_session_slot){ .params = s->current == 0 ? s->params : slots[0].params };
+        status = firn_mixed_open(&slots[n].adapter, list, n, err);
+        *number = n;
+        s->n_slots += status == FIRN_OK;
+    }
+    free(list);
+    return status;
 }
 
 void firn_session_close(struct firn_session *s)
@@ -404,6 +439,8 @@ firn_status firn_session_forward(struct firn_session *s, enum firn_plan_kind kin
         status = firn_inputs_check(in, &s->model, &sp->build, err);
     if (status == FIRN_OK)
         status = firn_inputs_upload(in, &s->model, &sp->front, &sp->build, s->store, err);
+    if (status == FIRN_OK && firn_adapter_is_mixed(&s->adapter))
+        status = write_if(s, FIRN_MIXED_INPUT, in->adapter_of, sizeof *in->adapter_of * (size_t) in->batch, err);
     if (status == FIRN_OK)
         status = write_if(s, "scale", &scale, sizeof scale, err);
     if (status == FIRN_OK)

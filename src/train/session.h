@@ -75,6 +75,9 @@ void firn_session_close(struct firn_session *s);
 /* Several adapters of any kind on one base, which is in memory once: opens one more (params->adapter; of the others task,
  * problem, n_labels and quantised matter) and uses it. The first is number 0. When it fails, the one before stays in use. */
 firn_status firn_session_add(struct firn_session *s, const struct firn_session_params *params, struct firn_error *err);
+/* Whether rows of one batch can have different ones of the session's adapters; then *number is one that stands for all of
+ * them: used, each row's own is what firn_inputs' adapter_of says. Call it when all have been added. */
+firn_status firn_session_mix(struct firn_session *s, bool *can, size_t *number, struct firn_error *err);
 /* What is called next runs with that adapter. */
 void firn_session_use(struct firn_session *s, size_t number);
 

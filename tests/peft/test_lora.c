@@ -103,9 +103,10 @@ static void factors_out_of_the_weight_change_nothing_at_the_start(void **state)
 {
     (void) state;
     static const char *const starts[] = { "pissa", "pissa_niter_3", "olora", "orthogonal" };
-    for (int i = 0; i < 4; i++) {
-        const char *method = FIRN_STR("{\"type\":\"lora\",\"r\":2,\"lora_alpha\":3,\"init_lora_weights\":\"%s\","
-                                      "\"rank_pattern\":{\"down_proj\":4},\"target_modules\":\"all-linear\"}", starts[i]);
+    for (int kind = 0; kind < 8; kind++) { /* each also with magnitudes */
+        const int i = kind % 4;
+        const char *method = FIRN_STR("{\"type\":\"lora\",\"r\":2,\"lora_alpha\":3,\"init_lora_weights\":\"%s\",\"use_dora\":%s,"
+                                      "\"rank_pattern\":{\"down_proj\":4},\"target_modules\":\"all-linear\"}", starts[i], kind < 4 ? "false" : "true");
         struct tiny t;
         assert_true(off_at_start("llama", FIRN_TASK_CAUSAL_LM, method) < 2e-6);
         assert_true(off_at_start("half", FIRN_TASK_CAUSAL_LM, method) < 2e-6);
@@ -144,8 +145,8 @@ static void set_all(struct tiny *t)
 static void factors_out_of_the_weight_are_saved_as_a_plain_adapter(void **state)
 {
     (void) state;
-    static const char *const rules[] = { "false", "true" };
-    for (int i = 0; i < 2; i++) {
+    static const char *const rules[] = { "false", "true", "false,\"use_dora\":true" };
+    for (int i = 0; i < 3; i++) {
         struct tiny t, plain = { 0 };
         int64_t n, m;
         const struct firn_save_params save = { 0 };
@@ -190,7 +191,6 @@ static void starts_that_cannot_be_are_refused(void **state)
         { "{\"type\":\"lora\",\"r\":3,\"init_lora_weights\":\"orthogonal\"}", "even" },
         { "{\"type\":\"lora\",\"init_lora_weights\":\"pissa_niter_x\"}", "pissa_niter_K" },
         { "{\"type\":\"lora\",\"init_lora_weights\":\"loftq\"}", "loftq" },
-        { "{\"type\":\"lora\",\"init_lora_weights\":\"olora\",\"use_dora\":true}", "use_dora" },
         { "{\"type\":\"lora\",\"init_lora_weights\":\"gaussian\",\"lora_bias\":true}", "lora_bias" },
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {

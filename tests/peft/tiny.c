@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tiny.h"
 
+#include "peft/mixed.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,7 +166,28 @@ static void put_inputs(struct tiny *t, const struct firn_build *b, struct firn_s
     put(t, store, "pick", pick, 2);
 }
 
-float *tiny_logits(struct tiny *t, int64_t *count)
+/* Nodes that read the leaf. */
+static int count_readers(const struct firn_graph *g, const char *name)
+{
+    int n = 0;
+    for (uint32_t i = 0; i < firn_graph_n_nodes(g); i++) {
+        const struct firn_node *node = firn_graph_node(g, i);
+        for (int k = 0; k < node->op->n_in; k++)
+            n += firn_is_value(node->in[k]) && firn_graph_value(g, node->in[k])->node == FIRN_NO_NODE &&
+                 strcmp(firn_graph_value(g, node->in[k])->name, name) == 0;
+    }
+    return n;
+}
+
+struct mixture {
+    struct tiny *const *list;
+    size_t n;
+    const int32_t *of;
+    const char *weight;
+    int *products;
+};
+
+static float *logits(struct tiny *t, struct firn_adapter *adapter, const struct mixture *mix, int64_t *count)
 {
     struct firn_graph *g = firn_graph_create();
     struct firn_build b;
@@ -173,16 +196,23 @@ float *tiny_logits(struct tiny *t, int64_t *count)
     struct firn_plan *plan = NULL;
     struct firn_error *err = &t->err;
     float *out = NULL;
-    expect_ok(firn_model_build(&b, g, &t->model, &t->adapter, &t->params, err), err);
+    expect_ok(firn_model_build(&b, g, &t->model, adapter, &t->params, err), err);
     expect_ok(firn_device_open(&device, "cpu:exact", &(struct firn_device_params){ .n_threads = 1 }, err), err);
     expect_ok(firn_store_create(&store, device, err), err);
     expect_ok(firn_plan_create(&plan, g, &device->limits, true, true, err), err);
     expect_ok(firn_model_load(&t->model, g, store, err), err);
-    if (t->adapter.params.flat > 0)
-        expect_ok(firn_store_add(store, FIRN_LEAF_PARAM, "params", sizeof(float) * (size_t) t->adapter.params.flat,
-                                 t->flat, err), err);
+    for (size_t k = 0; k < mix->n; k++) {
+        const struct tiny *owner = mix->list[k];
+        if (owner->adapter.params.flat > 0)
+            expect_ok(firn_store_add(store, FIRN_LEAF_PARAM, firn_params_leaf(&owner->adapter),
+                                     sizeof(float) * (size_t) owner->adapter.params.flat, owner->flat, err), err);
+    }
+    if (mix->products != NULL)
+        *mix->products = count_readers(g, mix->weight);
     expect_ok(firn_plan_bind(plan, store, err), err);
     put_inputs(t, &b, store);
+    if (mix->of != NULL)
+        put(t, store, FIRN_MIXED_INPUT, mix->of, 2);
     expect_ok(firn_plan_run(plan, true, false, err), err);
     for (uint32_t id = 1; id < firn_graph_n_values(g); id++) {
         const struct firn_value *v = firn_graph_value(g, (firn_val){ id });
@@ -197,5 +227,28 @@ float *tiny_logits(struct tiny *t, int64_t *count)
     firn_device_close(&device);
     firn_graph_destroy(&g);
     assert_non_null(out);
+    return out;
+}
+
+float *tiny_logits(struct tiny *t, int64_t *count)
+{
+    return logits(t, &t->adapter, &(struct mixture){ .list = &t, .n = 1 }, count);
+}
+
+float *tiny_mixed_logits(struct tiny *const *list, size_t n, const int32_t *of, const char *weight, int *products,
+                         int64_t *count)
+{
+    const struct firn_adapter *adapters[8] = { NULL };
+    struct firn_adapter mixed;
+    for (size_t k = 0; k < n; k++) {
+        adapters[k] = &list[k]->adapter;
+        snprintf(list[k]->adapter.leaf, sizeof list[k]->adapter.leaf, "params.%zu", k);
+    }
+    assert_true(firn_mixed_can(adapters, n));
+    expect_ok(firn_mixed_open(&mixed, adapters, n, &list[0]->err), &list[0]->err);
+    float *out = logits(list[0], &mixed, &(struct mixture){ list, n, of, weight, products }, count);
+    firn_mixed_close(&mixed);
+    for (size_t k = 0; k < n; k++)
+        list[k]->adapter.leaf[0] = '\0';
     return out;
 }

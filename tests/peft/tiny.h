@@ -27,6 +27,10 @@ struct tiny {
  * status of opening, or of collecting. tiny_close it either way. */
 firn_status tiny_open(struct tiny *t, const char *directory, enum firn_task task, const char *method);
 void tiny_close(struct tiny *t);
+/* The same of two rows that have different adapters of one base: `of` [2] are numbers of `list`. *products: how often the
+ * graph multiplies by the base's tensor `weight`. */
+float *tiny_mixed_logits(struct tiny *const *list, size_t n, const int32_t *of, const char *weight, int *products,
+                         int64_t *count);
 /* Logits of fixed ids on cpu:exact; free() them. */
 float *tiny_logits(struct tiny *t, int64_t *count);
 

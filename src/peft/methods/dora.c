@@ -15,8 +15,20 @@ static firn_val magnitude(struct firn_build *b, const struct firn_site *s)
 }
 
 /* m / ||W + s B A||: with t = 2 s A Wt and G = A At it takes p = t + s^2 G Bt, [r, out]. */
-static firn_val factor(struct firn_build *b, const struct firn_site *s, const struct firn_dora *d)
+/* With A0 and B0 the sum W + s B A - s B0 A0 is one of twice the rank: [A; A0] and [B, -B0]. */
+static struct firn_dora joined(struct firn_build *b, const struct firn_dora *d)
 {
+    struct firn_dora all = *d;
+    if (!firn_is_value(d->A0))
+        return all;
+    all.A = firn_concat(b->g, d->A, d->A0, 1);
+    all.B = firn_pair_columns(b->g, d->B, firn_scale(b->g, d->B0, -1));
+    return all;
+}
+
+static firn_val factor(struct firn_build *b, const struct firn_site *s, const struct firn_dora *one)
+{
+    const struct firn_dora both = joined(b, one), *d = &both;
     const bool is_table = s->kind == FIRN_SITE_EMBEDDING;
     const bool of_columns = is_table || s->is_conv1d;
     const float scale = (float) d->scale;
@@ -29,6 +41,12 @@ static firn_val factor(struct firn_build *b, const struct firn_site *s, const st
     return firn_over_norm(b->g, magnitude(b, s), squares, p, d->B);
 }
 
+firn_val firn_without_first(struct firn_build *b, firn_val A0, firn_val B0, double scale, firn_val x, firn_val y)
+{
+    const firn_val u = firn_matmul(b->g, x, A0, firn_matmul_params(.trans_b = true, .alpha = (float) -scale));
+    return firn_add(b->g, y, firn_matmul(b->g, u, B0, firn_matmul_params(.trans_b = true)));
+}
+
 /* (W x + s B A x) m / c + bias. With dropout PEFT drops the input of the scaled part, but not that of the base:
  * base(x) + (m / c - 1) W drop(x) + m / c s B A drop(x). */
 firn_val firn_dora_linear(struct firn_build *b, const struct firn_site *s, const struct firn_dora *d, firn_val x,
@@ -36,7 +54,9 @@ firn_val firn_dora_linear(struct firn_build *b, const struct firn_site *s, const
 {
     const firn_val dropped = firn_drop(b, x, d->dropout);
     const bool drops = dropped.id != x.id;
-    const firn_val base = firn_matmul(b->g, dropped, s->weight, firn_matmul_params(.trans_b = !s->is_conv1d));
+    firn_val base = firn_matmul(b->g, dropped, s->weight, firn_matmul_params(.trans_b = !s->is_conv1d));
+    if (firn_is_value(d->A0))
+        base = firn_without_first(b, d->A0, d->B0, d->scale, dropped, base);
     const firn_val u = firn_matmul(b->g, dropped, d->A, firn_matmul_params(.trans_b = true, .alpha = (float) d->scale));
     const firn_val all = firn_add(b->g, base, firn_matmul(b->g, u, d->B, firn_matmul_params(.trans_b = true)));
     const firn_val scaled = firn_mul_row(b->g, all, factor(b, s, d));

@@ -75,17 +75,16 @@ static bool anchors(const void *settings)
     return l->start == FIRN_START_PISSA || l->start == FIRN_START_OLORA;
 }
 
-/* PEFT's own limits, but for DoRA from PiSSA's and OLoRA's factors. */
+/* PEFT's own limits. */
 static firn_status check_settings(const struct lora *l, const char *file, struct firn_error *err)
 {
     if (l->use_dora && l->lora_bias)
         return firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = file, .key = "lora_bias", .expected = "false with use_dora",
                          .got = "true");
     const bool is_plain = l->start == FIRN_START_TRUE || l->start == FIRN_START_FALSE;
-    if ((l->lora_bias && !is_plain) || (l->use_dora && anchors(l)))
+    if (l->lora_bias && !is_plain)
         return firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = file, .key = "init_lora_weights",
-                         .expected = l->lora_bias ? "true or false with lora_bias" : "no decomposition with use_dora",
-                         .got = json_string_value(l->init_lora_weights));
+                         .expected = "true or false with lora_bias", .got = json_string_value(l->init_lora_weights));
     return FIRN_OK;
 }
 
@@ -152,15 +151,6 @@ static firn_val initial(struct firn_build *b, const char *path, const char *para
                            FIRN_F32, shape);
 }
 
-/* y - s x A0t B0t: the base without the part that the factors start as. W itself stays, for other adapters too. */
-static firn_val residual(struct firn_build *b, const struct firn_site *s, int64_t r, double scale, firn_val x, firn_val y)
-{
-    const firn_val u = firn_matmul(b->g, x, initial(b, s->path, "lora_A.weight", firn_dims(r, s->n_in)),
-                                   firn_matmul_params(.trans_b = true, .alpha = (float) -scale));
-    return firn_add(b->g, y, firn_matmul(b->g, u, initial(b, s->path, "lora_B.weight", firn_dims(s->n_out, r)),
-                                         firn_matmul_params(.trans_b = true)));
-}
-
 /* y + s (dropout(x) At) Bt (+ s bias) */
 static firn_val linear(const void *settings, struct firn_build *b, const struct firn_site *s, firn_val x, firn_val y)
 {
@@ -174,10 +164,14 @@ static firn_val linear(const void *settings, struct firn_build *b, const struct 
     const firn_val B = firn_trained(b, firn_wrap_name(s->path, "lora_B.weight", name, sizeof name), firn_dims(s->n_out, r),
                                     l->start == FIRN_START_FALSE ? FIRN_INIT_UNIFORM : FIRN_INIT_ZERO,
                                     1 / sqrt((double) r));
-    if (anchors(l))
-        y = residual(b, s, r, scale, x, y);
+    struct firn_dora parts = { .A = A, .B = B, .scale = scale, .dropout = l->dropout };
+    if (anchors(l)) { /* W itself stays, for other adapters too */
+        parts.A0 = initial(b, s->path, "lora_A.weight", firn_dims(r, s->n_in));
+        parts.B0 = initial(b, s->path, "lora_B.weight", firn_dims(s->n_out, r));
+        y = firn_without_first(b, parts.A0, parts.B0, scale, x, y);
+    }
     if (l->use_dora)
-        return firn_dora_linear(b, s, &(struct firn_dora){ A, B, scale, l->dropout }, x, y);
+        return firn_dora_linear(b, s, &parts, x, y);
     const firn_val u = firn_matmul(b->g, firn_drop(b, x, l->dropout), A,
                                    firn_matmul_params(.trans_b = true, .alpha = (float) scale));
     y = firn_add(b->g, y, firn_matmul(b->g, u, B, firn_matmul_params(.trans_b = true)));
@@ -202,7 +196,7 @@ static firn_val embed(const void *settings, struct firn_build *b, const struct f
     const double scale = scale_of(l, s->path);
     const firn_val update = firn_matmul(b->g, firn_embed_padded(b->g, A, ids, s->padding), B,
                                         firn_matmul_params(.trans_b = true, .alpha = (float) scale));
-    return l->use_dora ? firn_dora_embed(b, s, &(struct firn_dora){ A, B, scale, 0 }, y, update)
+    return l->use_dora ? firn_dora_embed(b, s, &(struct firn_dora){ .A = A, .B = B, .scale = scale }, y, update)
                        : firn_add(b->g, y, update);
 }
 
@@ -284,7 +278,8 @@ static firn_status init_magnitude(const struct lora *l, const struct firn_model 
     /* of what the graph computes with */
     const firn_status quantised =
         !is_table && firn_model_quantises(m, path) ? firn_quantise_values(m->quantised, &shape, w, err) : FIRN_OK;
-    add_update(l, params, flat, path, "weight", &shape, w);
+    if (!anchors(l)) /* else the factors are a part of W already */
+        add_update(l, params, flat, path, "weight", &shape, w);
     firn_dora_norms(w, shape.dim[0], shape.dim[1], is_table, flat + p->offset);
     free(w);
     return quantised;
@@ -488,6 +483,7 @@ const struct firn_method firn_method_lora = {
     .read = read,
     .rate = rate,
     .merge = merge,
+    .add = add_update,
     .check = check,
     .check_params = check_params,
     .describe = describe,
