@@ -11,6 +11,11 @@
 
 enum { MAX_DEPTH = 64, MAX_FILE_BYTES = 1 << 28 };
 
+/* Bytes of a tree, about what jansson takes for each part, beside the text itself; and how much of them a file of no
+ * size may ask for. A file of small values in large numbers would take fifty times its size. */
+enum { OBJECT_BYTES = 240, ARRAY_BYTES = 160, PAIR_BYTES = 96, TEXT_BYTES = 64, NUMBER_BYTES = 32, ITEM_BYTES = 16 };
+enum { TREE_BYTES = 8 << 20 };
+
 static firn_status no_memory(const char *name, struct firn_error *err)
 {
     return firn_fail(err, FIRN_ERR_MEMORY, .file = name, .what = "no memory to read it");
@@ -30,21 +35,30 @@ static bool is_long_integer(const char *text, size_t n)
     return !firn_int_parse(number, &value);
 }
 
-/* Walks over the tokens before jansson does: checks the depth, and copies the text into `copy` with
- * ".0" behind every whole number that is too long (`copy` stays empty when there is none). */
-static firn_status prepare(const char *text, size_t size, const char *name, size_t line,
+/* Walks over the tokens before jansson does: checks the depth and the size of the tree, and copies the
+ * text into `copy` with ".0" behind every whole number that is too long (`copy` stays empty when there is none). */
+static firn_status prepare(const char *text, size_t size, size_t file_size, const char *name, size_t line,
                            struct firn_str *copy, struct firn_error *err)
 {
-    size_t depth = 0, copied = 0;
+    size_t depth = 0, copied = 0, tree = 0;
     for (size_t i = 0; i < size; i++) {
         const char c = text[i];
+        if (tree > file_size + TREE_BYTES)
+            return firn_fail(err, FIRN_ERR_FORMAT, .file = name, .key = FIRN_STR("line %zu", line),
+                             .expected = FIRN_STR("values that take at most %zu bytes of memory", file_size + TREE_BYTES),
+                             .got = "more and smaller ones");
         if (c == '\n') {
             line++;
         } else if (c == '"') {
+            const size_t start = i;
             for (i++; i < size && text[i] != '"' && text[i] != '\n'; i++)
                 i += text[i] == '\\';
             line += i < size && text[i] == '\n';
+            tree += TEXT_BYTES + (i - start);
+        } else if (c == ':' || c == ',') {
+            tree += c == ':' ? PAIR_BYTES : ITEM_BYTES;
         } else if (c == '[' || c == '{') {
+            tree += c == '{' ? OBJECT_BYTES : ARRAY_BYTES;
             if (++depth > MAX_DEPTH)
                 return firn_fail(err, FIRN_ERR_FORMAT, .file = name,
                                  .key = FIRN_STR("line %zu", line),
@@ -53,6 +67,7 @@ static firn_status prepare(const char *text, size_t size, const char *name, size
             depth--;
         } else if (c == '-' || (c >= '0' && c <= '9')) {
             const size_t start = i;
+            tree += NUMBER_BYTES;
             while (i + 1 < size && text[i + 1] >= '0' && text[i + 1] <= '9')
                 i++;
             const char after = i + 1 < size ? text[i + 1] : '\0';
@@ -75,7 +90,7 @@ static firn_status prepare(const char *text, size_t size, const char *name, size
 }
 
 /* `line` is the number of the first line in `text`. */
-static firn_status parse(const char *text, size_t size, const char *name, size_t line, size_t flags,
+static firn_status parse(const char *text, size_t size, size_t file_size, const char *name, size_t line, size_t flags,
                          json_t **out, struct firn_error *err)
 {
     *out = NULL;
@@ -84,7 +99,7 @@ static firn_status parse(const char *text, size_t size, const char *name, size_t
         size -= 3;
     }
     struct firn_str copy = { 0 };
-    firn_status s = prepare(text, size, name, line, &copy, err);
+    firn_status s = prepare(text, size, file_size, name, line, &copy, err);
     if (s == FIRN_OK) {
         json_error_t error;
         const bool is_copied = copy.size > 0;
@@ -104,19 +119,25 @@ static firn_status parse(const char *text, size_t size, const char *name, size_t
 firn_status firn_json_parse(const char *text, size_t size, const char *name, json_t **out,
                             struct firn_error *err)
 {
-    return parse(text, size, name, 1, 0, out, err);
+    return parse(text, size, size, name, 1, 0, out, err);
+}
+
+firn_status firn_json_parse_part(const char *text, size_t size, size_t file_size, const char *name, json_t **out,
+                                 struct firn_error *err)
+{
+    return parse(text, size, file_size, name, 1, 0, out, err);
 }
 
 firn_status firn_json_parse_any(const char *text, size_t size, const char *name, json_t **out,
                                 struct firn_error *err)
 {
-    return parse(text, size, name, 1, JSON_DECODE_ANY, out, err);
+    return parse(text, size, size, name, 1, JSON_DECODE_ANY, out, err);
 }
 
 firn_status firn_json_parse_line(const char *text, size_t size, const char *name, size_t line,
                                  json_t **out, struct firn_error *err)
 {
-    return parse(text, size, name, line, JSON_DECODE_ANY, out, err);
+    return parse(text, size, size, name, line, JSON_DECODE_ANY, out, err);
 }
 
 firn_status firn_json_load(const char *path, json_t **out, struct firn_error *err)

@@ -11,11 +11,15 @@
 #include <stdint.h>
 
 /* Reads an object or array. A whole number beyond 64 bits becomes a real; \u0000 is kept in values
- * (json_string_length tells) and refused in keys. Duplicate keys, deep nesting (over 64) and
- * invalid UTF-8 are errors that name file and line. json_decref() what comes back. */
+ * (json_string_length tells) and refused in keys. Duplicate keys, deep nesting (over 64), invalid UTF-8
+ * and values so small and many that the tree would take far more memory than the file has bytes are
+ * errors that name file and line. json_decref() what comes back. */
 firn_status firn_json_load(const char *path, json_t **out, struct firn_error *err);
 firn_status firn_json_parse(const char *text, size_t size, const char *name, json_t **out,
                             struct firn_error *err);
+/* The same for a text that is part of a file of file_size bytes. */
+firn_status firn_json_parse_part(const char *text, size_t size, size_t file_size, const char *name, json_t **out,
+                                 struct firn_error *err);
 /* The same for a text that may also be a lone string, number, boolean or null. */
 firn_status firn_json_parse_any(const char *text, size_t size, const char *name, json_t **out,
                                 struct firn_error *err);

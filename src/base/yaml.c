@@ -12,11 +12,14 @@
 #include <yaml.h>
 
 enum { MAX_DEPTH = 64, MAX_FILE_BYTES = 1 << 22 };
+/* About what a value takes in memory, and how much of it a text of no size may ask for. */
+enum { VALUE_BYTES = 200, TREE_BYTES = 2 << 20 };
 
 struct reader {
     yaml_parser_t parser;
     yaml_event_t event; /* the event at hand; has_event tells whether it holds memory */
     bool has_event;
+    size_t left; /* bytes that the tree may still grow by */
     const char *name;
     struct firn_error *err;
 };
@@ -200,6 +203,9 @@ static firn_status read_value(struct reader *r, int depth, json_t **out)
     *out = NULL;
     if (depth > MAX_DEPTH)
         return fail_here(r, FIRN_STR("nested deeper than %d", MAX_DEPTH));
+    if (r->left < VALUE_BYTES)
+        return fail_here(r, "holds more values than a file of its size may");
+    r->left -= VALUE_BYTES;
     switch (r->event.type) {
     case YAML_SCALAR_EVENT:
         s = check_plain(r, r->event.data.scalar.anchor, r->event.data.scalar.tag);
@@ -259,7 +265,7 @@ static firn_status read_stream(struct reader *r, json_t **out)
 firn_status firn_yaml_parse(const char *text, size_t size, const char *name, json_t **out,
                             struct firn_error *err)
 {
-    struct reader r = { .name = name, .err = err };
+    struct reader r = { .name = name, .err = err, .left = size + TREE_BYTES };
     *out = NULL;
     if (size > MAX_FILE_BYTES)
         return firn_fail(err, FIRN_ERR_FORMAT, .file = name, .what = "is too large",

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_TENSOR_NAME = 1024, MAX_KEY = 65535 };
+enum { MAX_TENSOR_NAME = 1024, MAX_KEY = 65535, MAX_KEYS = 1 << 14, MAX_TENSORS = 1 << 16 };
 static const size_t value_sizes[FIRN_GGUF_N_VALUES] = { 1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8 };
 
 // clang-format off
@@ -290,6 +290,8 @@ static firn_status parse(struct firn_gguf *g, struct firn_error *err)
         status = take(&c, 8, &n_tensors, "header");
     if (status == FIRN_OK)
         status = take(&c, 8, &n_keys, "header");
+    if (status == FIRN_OK && (n_keys > MAX_KEYS || n_tensors > MAX_TENSORS))
+        status = bad(&c, "header", FIRN_STR("at most %d keys and %d tensors", MAX_KEYS, MAX_TENSORS), "more");
     if (status == FIRN_OK)
         status = take_keys(g, &c, n_keys);
     if (status == FIRN_OK)

@@ -213,7 +213,7 @@ static firn_status parse(struct firn_safetensors *f, struct firn_error *err)
     json_t *root = NULL;
     firn_status status = check_text(f, text, (size_t) header, err);
     if (status == FIRN_OK)
-        status = firn_json_parse(text, (size_t) header, f->path, &root, err);
+        status = firn_json_parse_part(text, (size_t) header, f->map.size, f->path, &root, err);
     if (status == FIRN_OK)
         status = read_header(f, root, 8 + (size_t) header, err);
     json_decref(root);

@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* Steps of the matcher for one path; an expression that needs more is refused rather than waited for. */
-enum { MATCH_LIMIT = 1000000, MAX_PATTERN = 4096 };
+enum { MATCH_LIMIT = 100000, MAX_PATTERN = 4096 };
 
 struct firn_pattern {
     pcre2_code *code;

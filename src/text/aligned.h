@@ -13,7 +13,7 @@
 #define FIRN_TEXT_MAX (128u << 20) /* bytes of a text */
 /* Bytes that a text may become: the largest growth of a normal form is elevenfold. */
 #define FIRN_TEXT_GROWN_MAX(size)                                                                  \
-    ((size) < (32u << 20) ? (1u << 20) + 16 * (size_t) (size) : (size_t) 16 * (33u << 20))
+    ((size) < (32u << 20) ? (64u << 10) + 16 * (size_t) (size) : (size_t) 16 * (33u << 20))
 
 struct firn_span {
     uint32_t begin, end;

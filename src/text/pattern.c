@@ -13,8 +13,7 @@
 #include <string.h>
 
 #define PATTERN_MAX 8192        /* bytes of a regular expression */
-#define MATCH_STEPS (10u << 20) /* for a subject of no size, and three more for each of its bytes  \
-                                 */
+#define MATCH_STEPS (1u << 20)  /* for a subject of no size, and three more for each of its bytes */
 #define MATCH_HEAP_KIB (64u << 10)
 
 void firn_matcher_free(struct firn_matcher *m)

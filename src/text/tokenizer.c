@@ -55,7 +55,7 @@ firn_status firn_tokenizer_parse(struct firn_tokenizer **out, const char *name, 
     tok->model.identity = firn_hash_bytes(0, data, size);
     firn_status s = firn_scan_parts(&parts, name, data, size, err);
     if (s == FIRN_OK)
-        s = firn_json_parse(parts.rest.data, parts.rest.size, name, &root, err);
+        s = firn_json_parse_part(parts.rest.data, parts.rest.size, size, name, &root, err);
     firn_str_free(&parts.rest);
     if (s == FIRN_OK)
         s = read_stages(tok, root, &parts, err);
