@@ -37,7 +37,8 @@ extern "C" {
 struct firn_str; // a growing text: { char *data; size_t size, capacity; bool failed; }
 struct firn_tokenizer;
 
-/// Opens the tokenizer of a directory. Only tokenizer.json must be there.
+/// Opens the tokenizer of a directory, or of the directory that a model file is in. Only tokenizer.json must be there; without
+/// one, the keys of a GGUF file (`directory` itself, or the only one in it) make the tokenizer.
 ///
 /// Fails with FIRN_ERR_IO when it is missing, FIRN_ERR_FORMAT when it (or one of the other two) is
 /// wrong, FIRN_ERR_UNSUPPORTED when it names a stage that firn does not have. Memory is a small

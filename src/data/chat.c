@@ -3,6 +3,7 @@
 #include "data/chat.h"
 
 #include "base/file.h"
+#include "base/gguf.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -108,6 +109,25 @@ static char *find_default(const char *text)
     return NULL;
 }
 
+/* The same from the keys of a GGUF file. */
+static firn_status read_gguf(const char *model, char **text, char **path, struct firn_error *err)
+{
+    struct firn_gguf_keys keys;
+    struct firn_map map;
+    firn_status status = firn_gguf_locate(model, path, err);
+    if (status != FIRN_OK || *path == NULL)
+        return status;
+    status = firn_gguf_keys_open(&keys, &map, *path, err);
+    if (status != FIRN_OK)
+        return status;
+    const struct firn_gguf_key *key = firn_gguf_key(&keys, "tokenizer.chat_template");
+    if (key != NULL && key->type == FIRN_GGUF_STRING && key->count <= MAX_TEMPLATE)
+        *text = strndup((const char *) key->data, (size_t) key->count);
+    firn_gguf_keys_free(&keys);
+    firn_map_close(&map);
+    return FIRN_OK;
+}
+
 /* The text of the template, malloc'd; NULL where the model has none. Of several named ones the default. */
 static firn_status read_template(const char *model, char **text, char **path, struct firn_error *err)
 {
@@ -137,6 +157,8 @@ static firn_status read_template(const char *model, char **text, char **path, st
         *text = firn_strdup(json_string_value(v));
         *path = config;
         config = NULL;
+    } else if (status == FIRN_OK) {
+        status = read_gguf(model, text, path, err);
     }
     json_decref(tree);
     free(jinja);

@@ -5,23 +5,11 @@
 #define FIRN_MODEL_GGUF_H
 
 #include "base/file.h"
+#include "base/gguf.h"
 #include "firn/tensor.h"
 
-/* Numbers of the format. */
-enum firn_gguf_value {
-    FIRN_GGUF_U8, FIRN_GGUF_I8, FIRN_GGUF_U16, FIRN_GGUF_I16, FIRN_GGUF_U32, FIRN_GGUF_I32, FIRN_GGUF_F32,
-    FIRN_GGUF_BOOL, FIRN_GGUF_STRING, FIRN_GGUF_ARRAY, FIRN_GGUF_U64, FIRN_GGUF_I64, FIRN_GGUF_F64, FIRN_GGUF_N_VALUES
-};
 enum firn_gguf_type {
     FIRN_GGML_F32 = 0, FIRN_GGML_F16 = 1, FIRN_GGML_Q4_0 = 2, FIRN_GGML_Q8_0 = 8, FIRN_GGML_BF16 = 30
-};
-
-struct firn_gguf_key {
-    const char *name;      /* in the file, without an end; */
-    size_t length;
-    uint32_t type, of;     /* enum firn_gguf_value; of an array: its items' */
-    uint64_t count;        /* items of an array, bytes of a string */
-    const uint8_t *data;   /* the value, or the first item */
 };
 
 struct firn_gguf_tensor {
@@ -37,8 +25,7 @@ struct firn_gguf {
     char *path;
     struct firn_map map;
     bool is_borrowed;
-    struct firn_gguf_key *keys;
-    size_t n_keys;
+    struct firn_gguf_keys keys;
     struct firn_gguf_tensor *tensors; /* sorted by name */
     size_t n_tensors;
     uint64_t alignment;
@@ -64,6 +51,7 @@ struct firn_packed {
     const uint8_t *bytes;
     uint32_t type;
     int64_t cols, head_dim;
+    float offset; /* added to each */
 };
 void firn_packed_read(const struct firn_packed *p, int64_t start, int64_t n, float *out);
 int64_t firn_gguf_row(int64_t row, int64_t head_dim);

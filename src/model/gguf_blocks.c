@@ -63,6 +63,8 @@ void firn_packed_read(const struct firn_packed *p, int64_t start, int64_t n, flo
         const int64_t row = start / p->cols, col = start % p->cols;
         const int64_t count = n < p->cols - col ? n : p->cols - col;
         read_row(p, p->head_dim > 0 ? firn_gguf_row(row, p->head_dim) : row, col, count, out);
+        for (int64_t i = 0; i < count && p->offset != 0; i++)
+            out[i] += p->offset;
         start += count;
         out += count;
         n -= count;

@@ -8,9 +8,6 @@
 #include "model/rope_table.h"
 #include "model/weights.h"
 
-/* The GGUF file that `path` is, or that the directory `path` has when it holds no safetensors; *file NULL: neither. free()
- * it. Several files in a directory are an error. */
-firn_status firn_gguf_locate(const char *path, char **file, struct firn_error *err);
 /* Reads the file: *config is what config.json would hold (json_decref() it), `files` gets one file, whose tensors are
  * decoded when they are asked for. *factors (free() it; NULL: none) divides the rotary frequencies, *n of them. */
 firn_status firn_gguf_model_open(const char *path, json_t **config, struct firn_weights *w, float **factors, int64_t *n,

@@ -3,6 +3,7 @@
 #include "text/tokenizer.h"
 
 #include "base/file.h"
+#include "text/gguf_tokenizer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -144,6 +145,25 @@ static char *folder_of(const char *path)
     return folder;
 }
 
+/* Where there is no tokenizer.json, a GGUF file's keys. */
+static firn_status read_gguf(struct firn_tokenizer **tok, const char *model, const char *missing, struct firn_error *err)
+{
+    struct firn_gguf_keys keys = { 0 };
+    struct firn_map map = { 0 };
+    char *file = NULL;
+    firn_status s = firn_gguf_locate(model, &file, err);
+    if (s == FIRN_OK && file == NULL)
+        s = read_file(tok, missing, err); // says that it is not there
+    else if (s == FIRN_OK)
+        s = firn_gguf_keys_open(&keys, &map, file, err);
+    if (s == FIRN_OK && file != NULL)
+        s = firn_gguf_tokenizer(tok, file, &keys, err);
+    firn_gguf_keys_free(&keys);
+    firn_map_close(&map);
+    free(file);
+    return s;
+}
+
 firn_status firn_tokenizer_open(struct firn_tokenizer **out, const char *model,
                                 struct firn_error *err)
 {
@@ -152,11 +172,8 @@ firn_status firn_tokenizer_open(struct firn_tokenizer **out, const char *model,
     char *path = directory != NULL ? firn_path_join(directory, "tokenizer.json") : NULL;
     *out = NULL;
     firn_status s = path == NULL ? firn_fail(err, FIRN_ERR_MEMORY, .file = model, .what = "out of memory for a path")
-                    : strcmp(directory, model) != 0 && !firn_path_exists(path)
-                        ? firn_fail(err, FIRN_ERR_IO, .file = path,
-                                    .what = "is missing; a GGUF model needs the tokenizer.json of its Hugging Face "
-                                            "repository beside it")
-                        : read_file(&tok, path, err);
+                    : firn_path_exists(path) ? read_file(&tok, path, err)
+                                             : read_gguf(&tok, model, path, err);
     if (s == FIRN_OK)
         s = read_config(tok, directory, "tokenizer_config.json", true, err);
     if (s == FIRN_OK)

@@ -17,11 +17,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort(); /* every refusal has a reason */
         return 0;
     }
-    for (size_t i = 0; i < g.n_keys; i++) {
+    for (size_t i = 0; i < g.keys.n; i++) {
         char name[200], text[64];
         double x = 0;
-        const size_t n = g.keys[i].length < sizeof name ? g.keys[i].length : sizeof name - 1;
-        memcpy(name, g.keys[i].name, n);
+        const size_t n = g.keys.list[i].length < sizeof name ? g.keys.list[i].length : sizeof name - 1;
+        memcpy(name, g.keys.list[i].name, n);
         name[n] = '\0';
         firn_gguf_number(&g, name, &x);
         sum += x + firn_gguf_text(&g, name, text, sizeof text)[0];

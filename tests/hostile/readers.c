@@ -161,6 +161,55 @@ static firn_status read_tokenizer(const char *place, struct firn_error *err)
     return s;
 }
 
+/* The keys of a GGUF file alone: five tokens with scores and kinds. */
+static void make_gguf_tokenizer(void)
+{
+    static const char *const tokens[] = { "<unk>", "<s>", "a", "b", "ab" };
+    static const uint8_t kinds[] = { 2, 3, 1, 1, 1 };
+    uint8_t bytes[600];
+    size_t n = 0;
+#define PUT(value, size)                                                                                                 \
+    for (int k = 0; k < (size); k++)                                                                                     \
+        bytes[n++] = (uint8_t) ((uint64_t) (value) >> 8 * k)
+#define TEXT(text)                                                                                                       \
+    PUT(strlen(text), 8);                                                                                                \
+    memcpy(bytes + n, text, strlen(text));                                                                               \
+    n += strlen(text)
+    PUT(0x46554747, 4);
+    PUT(3, 4);
+    PUT(0, 8);
+    PUT(5, 8);
+    TEXT("tokenizer.ggml.model");
+    PUT(FIRN_GGUF_STRING, 4);
+    TEXT("llama");
+    TEXT("tokenizer.ggml.tokens");
+    PUT(FIRN_GGUF_ARRAY, 4);
+    PUT(FIRN_GGUF_STRING, 4);
+    PUT(N_OF(tokens), 8);
+    for (size_t i = 0; i < N_OF(tokens); i++) {
+        TEXT(tokens[i]);
+    }
+    TEXT("tokenizer.ggml.token_type");
+    PUT(FIRN_GGUF_ARRAY, 4);
+    PUT(FIRN_GGUF_I32, 4);
+    PUT(N_OF(tokens), 8);
+    for (size_t i = 0; i < N_OF(tokens); i++) {
+        PUT(kinds[i], 4);
+    }
+    TEXT("tokenizer.ggml.scores");
+    PUT(FIRN_GGUF_ARRAY, 4);
+    PUT(FIRN_GGUF_F32, 4);
+    PUT(N_OF(tokens), 8);
+    for (size_t i = 0; i < N_OF(tokens); i++) {
+        PUT(0, 4);
+    }
+    TEXT("tokenizer.ggml.bos_token_id");
+    PUT(FIRN_GGUF_U32, 4);
+    PUT(1, 4);
+    scratch_mkdir("keys");
+    hostile_write("keys/t.gguf", bytes, n);
+}
+
 /* ---- adapters ---- */
 
 static struct tiny base, bert_base;
@@ -329,6 +378,7 @@ const struct reader readers[] = {
     { "tokenizer.json, Unigram", make_unigram,   read_tokenizer,     "unigram",     "tokenizer.json" },
     { "tokenizer.json, WordPiece", make_wordpiece, read_tokenizer,   "wordpiece",   "tokenizer.json" },
     { "tokenizer_config.json", make_bpe,         read_tokenizer,     "bpe",         "tokenizer_config.json" },
+    { "tokenizer of a gguf",   make_gguf_tokenizer, read_tokenizer,  "keys/t.gguf", NULL },
     { "chat template",         make_chat,        read_chat,          "bpe",         "tokenizer_config.json" },
     { "adapter_config.json of LoRA", make_lora,  read_llama_adapter, "lora",        "adapter_config.json" },
     { "adapter weights of LoRA", make_lora,      read_llama_adapter, "lora",        "adapter_model.safetensors" },

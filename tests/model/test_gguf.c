@@ -307,7 +307,7 @@ static void what_cannot_be_computed_is_refused(void **state)
     small("llama");
     key_u32("split.count", 2);
     tensor("token_embd.weight", 8, 4, 0, one, sizeof one);
-    expect_error(open_small(&err), FIRN_ERR_FORMAT, &err, "split.count", NULL);
+    expect_error(open_small(&err), FIRN_ERR_USAGE, &err, "split.count", "-00001-of-00002.gguf");
     small("llama");
     tensor("token_embd.weight", 8, 4, 0, one, sizeof one);
     tensor("token_embd.weight", 8, 4, 0, one, sizeof one);
