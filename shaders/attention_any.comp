@@ -27,8 +27,8 @@ void main()
         const uint other = k_at(b, kv_head, j);
         float s = 0.0, slope;
         for (uint c = 0u; c < D; c++)
-            s += scale * q[mine + c] * k[other + c];
-        s = finish(s, head, i, j, slope);
+            s += q[mine + c] * k[other + c];
+        s = finish(scale * s, head, i, j, slope);
         s = sees(b, i, j) ? s : HIDDEN;
         const float top = max(most, s), shrink = top > most ? exp(most - top) : 1.0;
         float p = exp(s - top);

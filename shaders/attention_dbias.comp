@@ -38,10 +38,10 @@ void main()
         const uint mine = q_at(b, head, i), other = k_at(b, kv_head, j), row = (b * h + head) * tq + i;
         float s = 0.0, dp = 0.0, slope;
         for (uint c = 0u; c < D; c++) {
-            s += scale * q[mine + c] * k[other + c];
+            s += q[mine + c] * k[other + c];
             dp += dy[mine + c] * v[other + c];
         }
-        s = finish(s, head, i, j, slope);
+        s = finish(scale * s, head, i, j, slope);
         if (HAS_DROPOUT)
             dp *= kept(row, j);
         sum += sees(b, i, j) ? exp(s - stats[row].x) * (dp - stats[row].y) : 0.0;

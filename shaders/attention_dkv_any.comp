@@ -31,10 +31,10 @@ void main()
             const uint other = q_at(b, head, i), row = (b * h + head) * tq + i;
             float s = 0.0, ds = 0.0, slope;
             for (uint c = 0u; c < D; c++) {
-                s += scale * q[other + c] * k[mine + c];
+                s += q[other + c] * k[mine + c];
                 ds += dy[other + c] * v[mine + c];
             }
-            s = finish(s, head, i, j, slope);
+            s = finish(scale * s, head, i, j, slope);
             const float p = sees(b, i, j) ? exp(s - stats[row].x) : 0.0, f = HAS_DROPOUT ? kept(row, j) : 1.0;
             ds = p * (f * ds - stats[row].y) * slope;
             EACH_COLUMN(c)

@@ -28,7 +28,7 @@ void main()
         const uint at = k_at(b, kv_head, min(first + r * LANES, tk - 1u));
         EACH_PART(c)
         {
-            key[r * PARTS + c] = scale * k_at4(at, c);
+            key[r * PARTS + c] = k_at4(at, c);
             value[r * PARTS + c] = v_at4(at, c);
             dk_sum[r * PARTS + c] = dv_sum[r * PARTS + c] = VECTOR(0.0);
         }
@@ -53,7 +53,7 @@ void main()
             {
                 const uint j = first + r * LANES;
                 float slope;
-                const float score = finish(p[r], head, i, j, slope);
+                const float score = finish(scale * p[r], head, i, j, slope);
                 p[r] = sees(b, i, j) ? exp(score - known.x) : 0.0;
                 const float f = HAS_DROPOUT ? kept(row, j) : 1.0;
                 ds[r] = p[r] * (f * ds[r] - known.y) * slope;

@@ -29,10 +29,10 @@ void main()
         const uint other = k_at(b, kv_head, j);
         float s = 0.0, ds = 0.0, slope;
         for (uint c = 0u; c < D; c++) {
-            s += scale * q[mine + c] * k[other + c];
+            s += q[mine + c] * k[other + c];
             ds += dy[mine + c] * v[other + c];
         }
-        s = finish(s, head, i, j, slope);
+        s = finish(scale * s, head, i, j, slope);
         if (HAS_DROPOUT)
             ds *= kept(pair * tq + i, j);
         ds = sees(b, i, j) ? exp(s - known.x) * (ds - known.y) * slope : 0.0;

@@ -27,7 +27,7 @@ void main()
         const uint i = min(first + r * LANES, tq - 1u), at = q_at(b, head, i);
         EACH_PART(c)
         {
-            mine[r * PARTS + c] = scale * q_at4(at, c);
+            mine[r * PARTS + c] = q_at4(at, c);
             wanted[r * PARTS + c] = dy_at4(at, c);
             sum[r * PARTS + c] = VECTOR(0.0);
         }
@@ -51,7 +51,7 @@ void main()
         {
             const uint i = first + r * LANES;
             float slope;
-            const float score = finish(s[r], head, i, j, slope);
+            const float score = finish(scale * s[r], head, i, j, slope);
             const float p = sees(b, i, j) ? exp(score - known[r].x) : 0.0;
             if (HAS_DROPOUT)
                 ds[r] *= kept(pair * tq + i, j);

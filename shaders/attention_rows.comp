@@ -26,7 +26,7 @@ void main()
         const uint at = q_at(b, head, min(first + r * LANES, tq - 1u));
         EACH_PART(c)
         {
-            mine[r * PARTS + c] = scale * q_at4(at, c);
+            mine[r * PARTS + c] = q_at4(at, c);
             sum[r * PARTS + c] = VECTOR(0.0);
         }
         most[r] = LOWEST;
@@ -46,7 +46,7 @@ void main()
         {
             const uint i = first + r * LANES;
             float slope;
-            const float score = finish(p[r], head, i, j, slope);
+            const float score = finish(scale * p[r], head, i, j, slope);
             const float s = sees(b, i, j) ? score : HIDDEN, top = max(most[r], s);
             shrink[r] = top > most[r] ? exp(most[r] - top) : 1.0;
             most[r] = top;

@@ -1,5 +1,6 @@
 // What the attention shaders share: sizes, options, masks, the soft cap and dropout (src/ops/attention.h has the
 // formulas). The includer sets MASK, BIAS and RNG to the numbers of those bindings.
+#include "math.glsl"
 #include "philox.glsl"
 layout(constant_id = 1) const uint D = 64; // head size, 1 .. 256
 layout(constant_id = 2) const uint OPTIONS = 0;
@@ -65,14 +66,14 @@ uvec2 queries_of(uint j0, uint j1)
     }
     return span;
 }
-// The score of a pair from scale q k; slope: the derivative of the soft cap.
+// The score of a pair from scale q k (scaled last in every pass, so that all see the same bits); slope: the derivative of the soft cap.
 float finish(float s, uint head, uint i, uint j, out float slope)
 {
     slope = 1.0;
-    if (HAS_SOFTCAP) { // tanh |t| = 1 - 2 / (e^2|t| + 1)
-        const float t = s / softcap, a = 1.0 - 2.0 / (exp(2.0 * min(abs(t), 20.0)) + 1.0);
-        s = softcap * (t < 0.0 ? -a : a);
-        slope = 1.0 - a * a;
+    if (HAS_SOFTCAP) {
+        const float t = tanh_(s / softcap);
+        s = softcap * t;
+        slope = 1.0 - t * t;
     }
     if (HAS_BIAS) {
         const uint row = min(i, tq - 1u), col = min(j, tk - 1u);

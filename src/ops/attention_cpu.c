@@ -47,6 +47,7 @@ LANES_INLINE void forward_block(const struct attention_job *job, struct panel *p
     const float *v = firn_f32(&job->call->in[FIRN_ATT_V]) + job_k(job, b, h / n->group, j0);
     float most[LANES], shrink[LANES], sum[LANES];
     lanes_product(rows, k, stride, 1, n->d, panel->q, s, false);
+    lanes_scale(s, rows * LANES, job->attrs->scale);
     if (job->attrs->softcap > 0)
         lanes_softcap(s, NULL, rows * LANES, job->attrs->softcap);
     job_bias(job, h, i0, j0, rows, count, false, s);
@@ -117,7 +118,7 @@ FIRN_SIMD static void forward_task(void *user, int index, int thread)
         panel[p].q = q + 2 * p * n->d * LANES;
         panel[p].y = panel[p].q + n->d * LANES;
         lanes_pack(firn_f32(&job->call->in[FIRN_ATT_Q]) + job_q(job, b, h, i0), stride, count, n->d,
-                   job->attrs->scale, panel[p].q);
+                   panel[p].q);
         memset(panel[p].y, 0, sizeof(float) * (size_t) (n->d * LANES));
         for (int l = 0; l < LANES; l++) {
             panel[p].most[l] =

@@ -6,7 +6,9 @@
 
 #include "base/simd.h"
 
-/* delta = dy y, and the log-sum-exp beside it. */
+/* delta = dy y, and the log-sum-exp beside it. Summed in the order of the passes' dy v: where a
+ * query sees one key, y is its v, and dy v - delta is zero without a rest. Adam's first steps would
+ * make a step out of any rest, however small. */
 FIRN_SIMD static void stats_rows(void *user, int64_t begin, int64_t end)
 {
     const struct firn_call *call = user;
@@ -16,21 +18,19 @@ FIRN_SIMD static void stats_rows(void *user, int64_t begin, int64_t end)
     const float *lse = firn_f32(&call->in[2]);
     float *stats = firn_f32(&call->out[0]);
     for (int64_t m = begin; m < end; m++)
-        for (int64_t head = 0; head < h; head++) {
-            const float *restrict y = firn_f32(&call->in[0]) + (m * h + head) * d;
-            const float *restrict dy = firn_f32(&call->in[1]) + (m * h + head) * d;
-            const int64_t r = (m / tq * h + head) * tq + m % tq;
-            float part[LANES] = { 0 }, sum = 0;
-            int64_t c = 0;
-            for (; c + LANES <= d; c += LANES)
-                for (int l = 0; l < LANES; l++)
-                    part[l] += y[c + l] * dy[c + l];
-            for (; c < d; c++)
-                sum += y[c] * dy[c];
-            for (int l = 0; l < LANES; l++)
-                sum += part[l];
-            stats[2 * r] = lse[r];
-            stats[2 * r + 1] = sum;
+        for (int64_t first = 0; first < h; first += LANES) {
+            const float *y = firn_f32(&call->in[0]) + (m * h + first) * d;
+            const float *dy = firn_f32(&call->in[1]) + (m * h + first) * d;
+            const int64_t heads = h - first < LANES ? h - first : LANES;
+            float sum[LANES] = { 0 };
+            for (int64_t c = 0; c < d; c++)
+                for (int64_t l = 0; l < heads; l++)
+                    sum[l] += y[l * d + c] * dy[l * d + c];
+            for (int64_t l = 0; l < heads; l++) {
+                const int64_t r = (m / tq * h + first + l) * tq + m % tq;
+                stats[2 * r] = lse[r];
+                stats[2 * r + 1] = sum[l];
+            }
         }
 }
 
@@ -81,6 +81,7 @@ LANES_INLINE void query_block(const struct attention_job *job, const struct grad
     const float cap = job->attrs->softcap;
     float *p = space->p, *ds = space->ds;
     lanes_product(rows, firn_f32(&job->call->in[FIRN_ATT_K]) + at, stride, 1, n->d, q, p, false);
+    lanes_scale(p, rows * LANES, job->attrs->scale);
     lanes_product(rows, firn_f32(&job->call->in[FIRN_ATT_V]) + at, stride, 1, n->d, dy, ds, false);
     if (cap > 0)
         lanes_softcap(p, space->slope, rows * LANES, cap);
@@ -138,9 +139,9 @@ FIRN_SIMD static void dq_task(void *user, int index, int thread)
         const int64_t i0 = begin + p * LANES, count = end - i0 < LANES ? end - i0 : LANES;
         float *at = space.panels + 4 * p * part;
         lanes_pack(firn_f32(&job->call->in[FIRN_ATT_Q]) + job_q(job, b, h, i0), stride, count, n->d,
-                   job->attrs->scale, at);
+                   at);
         lanes_pack(firn_f32(&job->call->in[FIRN_ATT_DY]) + job_q(job, b, h, i0), stride, count,
-                   n->d, 1.0f, at + part);
+                   n->d, at + part);
         memset(at + 2 * part, 0, sizeof *at * (size_t) part);
         load_stats(job, head * n->tq + i0, count, lse[p], delta[p]);
     }
@@ -187,9 +188,9 @@ LANES_INLINE void dbias_panel(const struct attention_job *job, int64_t h, int64_
         memset(sum, 0, sizeof sum);
         for (int64_t b = 0; b < n->b && from < to; b++) {
             lanes_pack(firn_f32(&job->call->in[FIRN_ATT_Q]) + job_q(job, b, h, i0), n->h * n->d,
-                       count, n->d, job->attrs->scale, space.panels);
+                       count, n->d, space.panels);
             lanes_pack(firn_f32(&job->call->in[FIRN_ATT_DY]) + job_q(job, b, h, i0), n->h * n->d,
-                       count, n->d, 1.0f, space.panels + part);
+                       count, n->d, space.panels + part);
             load_stats(job, (b * n->h + h) * n->tq + i0, count, lse, delta);
             query_block(job, &space, b, h, i0, from, to, space.panels, space.panels + part, lse,
                         delta, false);
@@ -245,6 +246,7 @@ LANES_INLINE void key_block(const struct attention_job *job, const struct grad_s
                 cap = job->attrs->softcap;
     float *p = space->p, *ds = space->ds;
     lanes_product(rows, firn_f32(&job->call->in[FIRN_ATT_Q]) + at, stride, 1, n->d, k, p, false);
+    lanes_scale(p, rows * LANES, job->attrs->scale);
     lanes_product(rows, firn_f32(&job->call->in[FIRN_ATT_DY]) + at, stride, 1, n->d, v, ds, false);
     if (cap > 0)
         lanes_softcap(p, space->slope, rows * LANES, cap);
@@ -297,9 +299,9 @@ FIRN_SIMD static void dkv_task(void *user, int index, int thread)
         const int64_t j0 = begin + p * LANES, count = end - j0 < LANES ? end - j0 : LANES;
         float *at = space.panels + 4 * p * part;
         lanes_pack(firn_f32(&job->call->in[FIRN_ATT_K]) + job_k(job, b, hkv, j0), stride, count,
-                   n->d, job->attrs->scale, at);
+                   n->d, at);
         lanes_pack(firn_f32(&job->call->in[FIRN_ATT_V]) + job_k(job, b, hkv, j0), stride, count,
-                   n->d, 1.0f, at + part);
+                   n->d, at + part);
         memset(at + 2 * part, 0, sizeof *at * (size_t) (2 * part));
         for (int64_t l = 0; l < LANES; l++) {
             hidden[p][l] = l >= count || (job->mask != NULL && job->mask[b * n->tk + j0 + l] == 0);

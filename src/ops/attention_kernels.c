@@ -15,10 +15,12 @@ static bool is_narrow(const struct firn_call *call, const struct firn_limits *li
     return !is_wide(call, limits);
 }
 
+enum { WIDEST_IN_ROWS = 128 };
+
 /* Rows unroll the head: beyond this a compiler takes seconds, and longer than the square of it. */
 static bool fits_wide(const struct firn_call *call, const struct firn_limits *limits)
 {
-    return is_wide(call, limits) && firn_attention_sizes(call).d <= 128;
+    return is_wide(call, limits) && firn_attention_sizes(call).d <= WIDEST_IN_ROWS;
 }
 
 static bool fits_narrow(const struct firn_call *call, const struct firn_limits *limits)
@@ -122,6 +124,14 @@ static void dbias(const struct firn_call *call, const struct firn_limits *limits
     firn_grid_flat(d, limits, (elements + 63) / 64);
 }
 
+static bool stats_fours(const struct firn_call *call, const struct firn_limits *limits)
+{
+    const int64_t d =
+        firn_cols(&call->in[0]) / ((const struct firn_attention_attrs *) call->attrs)->n_heads;
+    (void) limits;
+    return d % 4 == 0 && d <= WIDEST_IN_ROWS;
+}
+
 static void stats(const struct firn_call *call, const struct firn_limits *limits,
                   struct firn_dispatch *d)
 {
@@ -149,8 +159,13 @@ const struct firn_kernel firn_attention_dq_kernels[] = { VARIANTS("attention_dq"
 const struct firn_kernel firn_attention_dkv_kernels[] = { VARIANTS("attention_dkv", attention_dkv) };
 /* clang-format on */
 
+/* Dot products of four where dq and dkv have them, so that they sum alike. */
 const struct firn_kernel firn_attention_stats_kernels[] = {
-    { "attention_stats", "attention_stats", .setup = stats }, { NULL }
+    { "attention_stats_tile", "attention_stats", "FOURS=1", FIRN_CAP_SHMEM, .setup = stats },
+    { "attention_stats_rows", "attention_stats", "FOURS=1", FIRN_CAP_SOFTWARE,
+      .accepts = stats_fours, .setup = stats },
+    { "attention_stats", "attention_stats", "FOURS=0", .setup = stats },
+    { NULL }
 };
 const struct firn_kernel firn_attention_dbias_kernels[] = {
     { "attention_dbias", "attention_dbias", .setup = dbias }, { NULL }

@@ -59,13 +59,12 @@ LANES_INLINE void lanes_product(int64_t n_rows, const float *a, int64_t rs, int6
         lanes_tile(1, a + r * rs, rs, cs, n_k, b, c + r * LANES, is_sum);
 }
 
-/* panel[c][lane] = factor x[lane][c] for `count` rows, zero in the lanes beyond. */
-LANES_INLINE void lanes_pack(const float *x, int64_t stride, int64_t count, int64_t d, float factor,
-                             float *panel)
+/* panel[c][lane] = x[lane][c] for `count` rows, zero in the lanes beyond. */
+LANES_INLINE void lanes_pack(const float *x, int64_t stride, int64_t count, int64_t d, float *panel)
 {
     for (int64_t c = 0; c < d; c++)
         for (int64_t l = 0; l < LANES; l++)
-            panel[c * LANES + l] = l < count ? factor * x[l * stride + c] : 0.0f;
+            panel[c * LANES + l] = l < count ? x[l * stride + c] : 0.0f;
 }
 
 LANES_INLINE void lanes_unpack(const float *panel, int64_t count, int64_t d, const float *factor,
@@ -74,6 +73,14 @@ LANES_INLINE void lanes_unpack(const float *panel, int64_t count, int64_t d, con
     for (int64_t l = 0; l < count; l++)
         for (int64_t c = 0; c < d; c++)
             x[l * stride + c] = factor[l] * panel[c * LANES + l];
+}
+
+/* scale q k. The factor comes last in every pass, so that all of them see the same bits of a score.
+ */
+LANES_INLINE void lanes_scale(float *x, int64_t n, float factor)
+{
+    for (int64_t i = 0; i < n; i++)
+        x[i] *= factor;
 }
 
 /* Sets the lanes before lo and from hi on. */
@@ -124,8 +131,8 @@ LANES_INLINE int64_t job_k(const struct attention_job *job, int64_t b, int64_t h
     return ((b * job->n.tk + j) * job->n.hkv + h) * job->n.d;
 }
 
-/* s[r][l] += bias of query i0 + l and key j0 + r in head h (of query i0 + r and key j0 + l where the
- * panel holds keys). */
+/* s[r][l] += bias of query i0 + l and key j0 + r in head h (of query i0 + r and key j0 + l where
+ * the panel holds keys). */
 LANES_INLINE void job_bias(const struct attention_job *job, int64_t h, int64_t i0, int64_t j0,
                            int64_t rows, int64_t count, bool holds_keys, float *s)
 {

@@ -197,6 +197,40 @@ static void a_row_that_sees_nothing_gives_zeros_and_no_gradient(void **state)
     problem_free(&p);
 }
 
+static void expect_no_step(const struct firn_tensor *gradient)
+{
+    for (int64_t i = 0; i < firn_count(gradient); i++)
+        assert_true(firn_f32(gradient)[i] == 0);
+}
+
+/* A probability of one cannot change: no rest of dy v - delta may be left, of which Adam would make a step. */
+static void a_query_that_sees_one_key_has_no_gradient_of_scores(void **state)
+{
+    static const int sizes[] = { 1, 6, 16, 33, 40, 67 }, heads[] = { 1, 3, 18 };
+    (void) state;
+    for (int s = 0; s < 6; s++)
+        for (int h = 0; h < 3; h++) {
+            struct problem p = problem((struct firn_attention_attrs){ .batch = 2, .n_heads = heads[h], .n_kv_heads = heads[h],
+                                                                      .scale = 0.3f, .softcap = h == 1 ? 20.0f : 0 },
+                                       5, 70, sizes[s]);
+            for (int j = 0; j < 140; j++)
+                firn_i32(&p.mask)[j] = j == 3 || j == 70 + 66; /* one in each sequence */
+            for (int is_ref = 0; is_ref < 2; is_ref++) {
+                for (int which = FORWARD; which <= DBIAS && is_ref; which++) {
+                    struct firn_call call = call_of(&p, which);
+                    firn_family_attention[which]->ref(&call);
+                }
+                if (!is_ref)
+                    run_all(&p, NULL);
+                expect_no_step(&p.dq);
+                expect_no_step(&p.dk);
+                expect_no_step(&p.dbias);
+                assert_true(firn_f32(&p.dv)[3 * heads[h] * sizes[s]] != 0);
+            }
+            problem_free(&p);
+        }
+}
+
 static void what_padding_holds_does_not_matter(void **state)
 {
     (void) state;
@@ -378,6 +412,7 @@ int main(void)
         cmocka_unit_test(long_rows_match_the_reference),
         cmocka_unit_test(threads_do_not_change_a_bit),
         cmocka_unit_test(a_row_that_sees_nothing_gives_zeros_and_no_gradient),
+        cmocka_unit_test(a_query_that_sees_one_key_has_no_gradient_of_scores),
         cmocka_unit_test(what_padding_holds_does_not_matter),
         cmocka_unit_test(huge_scores_stay_finite_and_a_nan_is_not_hidden),
         cmocka_unit_test(attention_dropout_keeps_the_mean),
