@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// rates: lr, beta1, beta2, eps, decay, 1 - beta1^t, 1 - beta2^t, max norm (0: no clipping)
+// rates: lr, 1 - beta1, 1 - beta2, eps, decay, 1 - beta1^t, 1 - beta2^t, max norm (0: no clipping)
 // m = b1 m + (1 - b1) d, v = b2 v + (1 - b2) d^2, p = (1 - lr decay) p - lr / bias1 m / (sqrt(v / bias2) + eps),
 // d = g min(1, max norm / (norm + 1e-6)); a norm that is not finite changes nothing
 #version 450
@@ -22,8 +22,8 @@ void main()
     FOR_ELEMENTS(i, n)
     {
         const REAL d = clip * g[i];
-        const REAL a = r[1] * m[i] + (1.0 - r[1]) * d;
-        const REAL b = r[2] * v[i] + (1.0 - r[2]) * d * d;
+        const REAL a = (1.0 - r[1]) * m[i] + r[1] * d;
+        const REAL b = (1.0 - r[2]) * v[i] + r[2] * d * d;
         m[i] = a;
         v[i] = b;
         p[i] = shrink * p[i] - rate * a / (sqrt(b) * root + r[3]);

@@ -180,7 +180,7 @@ FIRN_API void firn_write_rows(struct firn_graph *g, firn_val cache, firn_val x, 
 
 /// One AdamW step over flat leaves of equal length, in place: p, m, v. Loshchilov & Hutter 2019, alg. 2.
 ///   grad [N]; norm [1]: global gradient norm (from firn_norm2)
-///   rates [8] f32: lr, beta1, beta2, eps, weight decay, 1 - beta1^t, 1 - beta2^t, max_norm (0: no clipping)
+///   rates [8] f32: lr, 1 - beta1, 1 - beta2, eps, weight decay, 1 - beta1^t, 1 - beta2^t, max_norm (0: no clipping)
 ///   g = grad * min(1, max_norm / (norm + 1e-6)); p -= lr wd p; ...; a norm that is not finite changes nothing.
 FIRN_API void firn_adamw(struct firn_graph *g, firn_val p, firn_val grad, firn_val m, firn_val v,
                          firn_val rates, firn_val norm);

@@ -5,7 +5,9 @@
 
 #include <math.h>
 
-enum { LR, BETA1, BETA2, EPS, DECAY, BIAS1, BIAS2, MAX_NORM, N_RATES };
+/* NEW1 and NEW2, the shares of what is new, are 1 - beta. They come as such: 1 - 0.999f is 1.3e-5 off 0.001, and every
+ * step with it. */
+enum { LR, NEW1, NEW2, EPS, DECAY, BIAS1, BIAS2, MAX_NORM, N_RATES };
 enum { P, GRAD, M, V, RATES, NORM };
 
 static bool adamw_shape(struct firn_infer *s)
@@ -25,8 +27,8 @@ static void adamw_ref(const struct firn_call *call)
     for (int64_t i = 0; i < firn_count(&call->in[P]) && isfinite(*norm); i++) {
         const double d = clip * g[i];
         p[i] -= r[LR] * r[DECAY] * p[i];
-        m[i] = r[BETA1] * m[i] + (1 - r[BETA1]) * d;
-        v[i] = r[BETA2] * v[i] + (1 - r[BETA2]) * d * d;
+        m[i] = (1 - r[NEW1]) * m[i] + r[NEW1] * d;
+        v[i] = (1 - r[NEW2]) * v[i] + r[NEW2] * d * d;
         p[i] -= r[LR] / r[BIAS1] * m[i] / (sqrt(v[i]) / sqrt(r[BIAS2]) + r[EPS]);
     }
     firn_ref_free(g);
@@ -47,11 +49,11 @@ FIRN_SIMD static void body(void *user, int64_t begin, int64_t end)
     float clip = r[MAX_NORM] > 0 ? r[MAX_NORM] / (norm + 1e-6f) : 1;
     clip = clip < 1 ? clip : 1;
     const float shrink = 1 - r[LR] * r[DECAY], rate = r[LR] / r[BIAS1], root = 1 / sqrtf(r[BIAS2]);
-    const float b1 = r[BETA1], b2 = r[BETA2], eps = r[EPS];
+    const float new1 = r[NEW1], new2 = r[NEW2], old1 = 1 - new1, old2 = 1 - new2, eps = r[EPS];
     for (int64_t i = begin; i < end && isfinite(norm); i++) {
         const float d = clip * g[i];
-        m[i] = b1 * m[i] + (1 - b1) * d;
-        v[i] = b2 * v[i] + (1 - b2) * d * d;
+        m[i] = old1 * m[i] + new1 * d;
+        v[i] = old2 * v[i] + new2 * d * d;
         p[i] = shrink * p[i] - rate * m[i] / (sqrtf(v[i]) * root + eps);
     }
 }

@@ -349,7 +349,7 @@ static firn_status write_if(struct firn_session *s, const char *name, const void
 
 static firn_status write_rates(struct firn_session *s, const struct firn_rates *r, struct firn_error *err)
 {
-    float rates[8] = { (float) r->lr, (float) r->beta1, (float) r->beta2, (float) r->eps, (float) r->decay,
+    float rates[8] = { (float) r->lr, (float) (1 - r->beta1), (float) (1 - r->beta2), (float) r->eps, (float) r->decay,
                        (float) (1 - pow(r->beta1, (double) r->t)), (float) (1 - pow(r->beta2, (double) r->t)),
                        (float) r->max_norm };
     const struct firn_param_set *set = &s->adapter.params;

@@ -162,7 +162,7 @@ static void adamw_follows_the_formula_over_fifty_steps(void **state)
             squares += (double) a.g[i] * (double) a.g[i];
         }
         const double norm = sqrt(squares), clip = fmin(1, max_norm / (norm + 1e-6));
-        const double rates[] = { lr, b1, b2, eps, decay, 1 - pow(b1, t), 1 - pow(b2, t), max_norm };
+        const double rates[] = { lr, 1 - b1, 1 - b2, eps, decay, 1 - pow(b1, t), 1 - pow(b2, t), max_norm };
         for (int k = 0; k < 8; k++)
             a.rates[k] = (float) rates[k];
         a.norm[0] = (float) norm;
@@ -175,12 +175,24 @@ static void adamw_follows_the_formula_over_fifty_steps(void **state)
             p[i] -= lr / (1 - pow(b1, t)) * m[i] / (sqrt(v[i]) / sqrt(1 - pow(b2, t)) + eps);
         }
     }
-    /* A step is at most about lr, with a relative error of some u in the ratio of the moments. The rate 0.001 of
-     * the second moment is the difference of rounded numbers: 1 - 0.999f is off by 2^-25 / 0.001, 3e-5 of itself,
-     * and the root halves it. */
+    /* A step is at most about lr, with a relative error of some u in the ratio of the moments, and rounds p. */
     for (int i = 0; i < N; i++)
-        if (!(fabs((double) a.p[i] - p[i]) <= STEPS * lr * 2e-5))
+        if (!(fabs((double) a.p[i] - p[i]) <= STEPS * (lr * 1e-6 + 0.25 * 0x1p-24 * fabs(p[i]))))
             fail_msg("parameter %d: %.9g, the formula gives %.9g", i, (double) a.p[i], p[i]);
+}
+
+/* From zero, m' / sqrt(v') is the sign of the gradient. Made of 0.999f, the share 0.001 of what is new would be off by
+ * 1.3e-5, and each step by half of that, every time the same way. */
+static void the_first_step_of_adamw_is_the_rate(void **state)
+{
+    (void) state;
+    const float new1 = (float) (1 - 0.9), new2 = (float) (1 - 0.999);
+    struct adamw a = { .rates = { 0.25f, new1, new2, 0, 0, new1, new2, 0 } };
+    for (int i = 0; i < N; i++)
+        a.g[i] = firn_normal(3, 1, 0, (uint64_t) i);
+    adamw_step(&a);
+    for (int i = 0; i < N; i++)
+        assert_true(fabsf(a.p[i] - (a.g[i] < 0 ? 0.25f : -0.25f)) <= 0.25f * 0x1p-21f);
 }
 
 static void a_norm_that_is_not_finite_changes_no_parameter(void **state)
@@ -188,7 +200,7 @@ static void a_norm_that_is_not_finite_changes_no_parameter(void **state)
     (void) state;
     const float norms[] = { NAN, INFINITY };
     for (int k = 0; k < 2; k++) {
-        struct adamw a = { .rates = { 0.1f, 0.9f, 0.999f, 1e-8f, 0.1f, 0.1f, 0.001f, 1 } };
+        struct adamw a = { .rates = { 0.1f, 0.1f, 0.001f, 1e-8f, 0.1f, 0.1f, 0.001f, 1 } };
         for (int i = 0; i < N; i++)
             a.p[i] = a.g[i] = a.m[i] = a.v[i] = 1.0f + (float) i;
         a.g[5] = norms[k];
@@ -357,6 +369,7 @@ int main(void)
         cmocka_unit_test(an_output_in_the_place_of_an_input_gets_the_same_bits),
         cmocka_unit_test(two_outputs_in_the_places_of_two_inputs_get_the_same_bits),
         cmocka_unit_test(adamw_follows_the_formula_over_fifty_steps),
+        cmocka_unit_test(the_first_step_of_adamw_is_the_rate),
         cmocka_unit_test(a_norm_that_is_not_finite_changes_no_parameter),
         cmocka_unit_test(accumulating_with_nothing_kept_forgets_even_nan),
         cmocka_unit_test(labels_outside_the_vocabulary_cost_nothing_and_pull_nothing),
