@@ -10,10 +10,10 @@
 
 static firn_status clear(struct firn_output *o, struct firn_error *err)
 {
-    const char *const directories[] = { o->adapter, o->checkpoints, o->best };
+    const char *const directories[] = { o->adapter, o->checkpoints, o->best, o->tensorboard };
     const char *const files[] = { o->log, o->report, o->summary, o->recipe };
     firn_status status = FIRN_OK;
-    for (int i = 0; i < 3 && status == FIRN_OK; i++)
+    for (int i = 0; i < 4 && status == FIRN_OK; i++)
         if (firn_path_exists(directories[i]))
             status = firn_dir_remove(directories[i], err);
     for (int i = 0; i < 4; i++)
@@ -68,9 +68,11 @@ firn_status firn_output_open(struct firn_output *o, const char *directory, bool 
                                .report = firn_path_join(directory, "report.html"),
                                .summary = firn_path_join(directory, "summary.json"),
                                .recipe = firn_path_join(directory, "recipe.yaml"),
+                               .tensorboard = firn_path_join(directory, "tensorboard"),
                                .finished = firn_path_join(directory, "adapter/firn.json") };
     char *lock = firn_path_join(directory, ".lock");
-    firn_status status = lock == NULL || o->finished == NULL || o->recipe == NULL || o->summary == NULL
+    firn_status status = lock == NULL || o->finished == NULL || o->recipe == NULL || o->summary == NULL ||
+                                 o->tensorboard == NULL
                              ? firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a path")
                              : FIRN_OK;
     if (status == FIRN_OK && !resume && !overwrite && firn_path_exists(directory) && !is_unused(directory))
@@ -107,6 +109,7 @@ void firn_output_close(struct firn_output *o)
     free(o->summary);
     free(o->recipe);
     free(o->finished);
+    free(o->tensorboard);
     memset(o, 0, sizeof *o);
     o->lock = -1;
 }

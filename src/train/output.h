@@ -9,7 +9,7 @@
 
 struct firn_output {
     int lock;
-    char *directory, *adapter, *checkpoints, *best, *log, *report, *summary, *recipe, *finished;
+    char *directory, *adapter, *checkpoints, *best, *log, *report, *summary, *recipe, *finished, *tensorboard;
 };
 
 /* Makes the directory and takes its lock; refuses one that holds something unless resume or overwrite (which removes

@@ -19,6 +19,7 @@ static const char *const dtype_also[] = { "auto", "float32", "float16", "bfloat1
 const enum firn_dtype firn_recipe_dtypes[] = { FIRN_NONE, FIRN_F32, FIRN_F16, FIRN_BF16 };
 static const char *const checkpointing_words[] = { "auto", "none", "layer", "nested", NULL };
 static const char *const checkpointing_also[] = { NULL, "false", "true", NULL };
+static const char *const report_words[] = { "none", "tensorboard", NULL };
 static const char *const decay_words[] = { "none", "bias_norm", NULL };
 
 #define AT(field) offsetof(struct firn_recipe, field)
@@ -135,6 +136,8 @@ const struct firn_option firn_recipe_train_keys[] = {
       .help = "the adapter is that of the evaluation with the lowest loss" },
     { "early_stopping_patience", .type = FIRN_OPTION_INT, .offset = AT(early_stopping_patience), .fallback = "0", .max = 1e6,
       .unit = "evaluations", .help = "stop after so many without a lower loss; 0: never" },
+    { "report_to", .type = FIRN_OPTION_WORD, .offset = AT(report_to), .fallback = "none", .words = report_words,
+      .help = "beside log.jsonl: none, or tensorboard for its event files in the output's tensorboard/" },
     { NULL }
 };
 #undef AT

@@ -39,6 +39,7 @@ struct firn_recipe_train {
     int gradient_checkpointing; /* 0: auto; else 1 + enum firn_recompute */
     bool load_best_model_at_end, group_by_length, dropout;
     int64_t early_stopping_patience;
+    int report_to;         /* 0: none; 1: tensorboard */
 };
 
 struct firn_recipe {

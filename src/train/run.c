@@ -154,6 +154,7 @@ firn_status firn_run_open(struct firn_run *r, bool *is_finished, struct firn_err
 void firn_run_close(struct firn_run *r)
 {
     firn_history_free(&r->history);
+    free(r->events);
     firn_batches_free(&r->batches);
     firn_dataset_free(&r->train);
     firn_dataset_free(&r->validation);

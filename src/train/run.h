@@ -18,6 +18,7 @@ struct firn_run {
     struct firn_dataset train, validation;
     struct firn_batches batches;  /* of the epoch at hand */
     struct firn_history history;
+    char *events;                 /* TensorBoard's file; NULL: none is wished */
     struct firn_schedule schedule;
     char fingerprint[32];         /* of the base */
     int64_t batch_size, accumulation, eval_batch_size; /* the recipe's, or smaller parts that fit memory_limit */

@@ -2,6 +2,7 @@
 /* What a run writes: checkpoints and coming back to them, the log, and the finished adapter with its report. */
 #include "train/checkpoint.h"
 #include "train/run.h"
+#include "train/tensorboard.h"
 
 #include "base/file.h"
 #include "base/str.h"
@@ -26,6 +27,7 @@ static json_t *identity(const struct firn_run *r)
         json_object_del(recipe, places[i]);
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
         json_object_del(data, files[i]);
+    json_object_del(json_object_get(recipe, "train"), "report_to");
     return json_pack("{s:o,s:s,s:I,s:I,s:o}", "recipe", recipe, "base", r->fingerprint, "train_crc32c",
                      (json_int_t) r->train.crc, "validation_crc32c", (json_int_t) r->validation.crc, "labels",
                      firn_labels_json(&r->task.labels));
@@ -258,7 +260,11 @@ firn_status firn_run_resume(struct firn_run *r, struct firn_error *err)
     status = yaml == NULL ? no_memory(err) : firn_file_write(r->output.recipe, yaml, strlen(yaml), err);
     json_decref(tree);
     free(yaml);
-    return status ? status : firn_history_save(&r->history, r->output.log, err);
+    if (status == FIRN_OK)
+        status = firn_history_save(&r->history, r->output.log, err);
+    if (status == FIRN_OK && r->recipe->train.report_to > 0)
+        status = firn_tensorboard_open(r->output.tensorboard, r->step, &r->events, err);
+    return status;
 }
 
 firn_status firn_run_log(struct firn_run *r, const struct firn_point *point, struct firn_error *err)
@@ -270,7 +276,9 @@ firn_status firn_run_log(struct firn_run *r, const struct firn_point *point, str
     const bool closed = f != NULL && fclose(f) == 0;
     json_decref(o);
     free(line);
-    return written && closed ? FIRN_OK : firn_fail(err, FIRN_ERR_IO, .file = r->output.log, .what = "cannot be written");
+    if (!written || !closed)
+        return firn_fail(err, FIRN_ERR_IO, .file = r->output.log, .what = "cannot be written");
+    return r->events != NULL ? firn_tensorboard_add(r->events, point, err) : FIRN_OK;
 }
 
 static struct firn_build_params build_params(const struct firn_run *r)
