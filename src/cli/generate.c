@@ -2,6 +2,7 @@
 /* `firn generate`: text that continues prompts, as it comes for a single one, a line an answer for many. */
 #include "cli/adapters.h"
 #include "cli/command.h"
+#include "cli/task_prompts.h"
 #include "infer/generate.h"
 #include "train/task.h"
 #include "text/utf8.h"
@@ -15,7 +16,7 @@
 #include <unistd.h>
 
 struct flags {
-    char *device, *prompt, *file, *system, *tokenizer;
+    char *device, *prompt, *file, *system, *tokenizer, *task;
     json_t *adapter, *stop, *quantization;
     int64_t batch_size, max_new_tokens, top_k, seed;
     double temperature, top_p, repetition_penalty;
@@ -38,6 +39,8 @@ static const struct firn_option flags[] = {
     { "system", .type = FIRN_OPTION_TEXT, .offset = AT(system), .help = "with --chat: the system's message" },
     { "templated", .type = FIRN_OPTION_BOOL, .offset = AT(templated),
       .help = "a prompt is filled into the template that the adapter was trained with: a JSON object of its fields, or its only field" },
+    { "task", .type = FIRN_OPTION_TEXT, .offset = AT(task), .unit = "NAME",
+      .help = "of an adapter with a prompt a task: the task of lines that name none; a line is a JSON object of its template's fields, or the only one" },
     { "max-new-tokens", .type = FIRN_OPTION_INT, .offset = AT(max_new_tokens), .fallback = "128", .max = 16777216,
       .unit = "N", .help = "the longest answer" },
     { "temperature", .type = FIRN_OPTION_REAL, .offset = AT(temperature), .fallback = "0", .max = 1000,
@@ -75,6 +78,7 @@ struct work {
     struct firn_task_setup task; /* of the adapter's firn.json, for --chat and --templated */
     struct firn_chat chat;       /* the model's */
     char *field;                 /* the template's only one */
+    struct firn_task_prompts tasks; /* of an adapter with a prompt a task */
     const char **stop;
     int32_t *ends;
     size_t n_ends;
@@ -87,7 +91,7 @@ struct work {
 struct text {
     char *data;
     size_t size, line, member;
-    int32_t *ids;
+    int32_t *ids, *virtual_ids; /* virtual_ids: NULL: none */
     size_t n;
 };
 
@@ -196,10 +200,11 @@ static firn_status open_work(struct work *w, const char *model, struct firn_erro
                                            .quantised = quantised, .adapter = adapter, .log = firn_stderr_log };
     if (status == FIRN_OK)
         status = firn_session_open(&w->session, &p, err);
-    const struct firn_method *method = w->session.adapter.method;
-    if (status == FIRN_OK && method != NULL && method->task_row != NULL)
-        status = firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = adapter, .key = "peft_type",
-                           .expected = "an adapter of one task (`firn eval` reads those of several)", .got = "MULTITASK");
+    if (status == FIRN_OK)
+        status = firn_task_prompts_open(&w->tasks, &w->session, adapter, f->task, firn_generate_limit(&w->session), err);
+    if (status == FIRN_OK && w->tasks.templates != NULL && w->names.n > 1)
+        status = firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = adapter, .key = "peft_type", .expected = "an adapter of one task",
+                           .got = "MULTITASK");
     if (status == FIRN_OK)
         status = firn_session_push(&w->session, "params", w->session.flat, err);
     for (size_t k = 1; k < w->names.n && status == FIRN_OK; k++)
@@ -299,6 +304,9 @@ static firn_status encode(struct work *w, struct text *t, const char *name, stru
     const int64_t limit = firn_generate_limit(&w->session);
     if (firn_utf8_valid((const uint8_t *) t->data, t->size) < t->size)
         return firn_fail(err, FIRN_ERR_FORMAT, .file = name, .key = key, .expected = "UTF-8", .got = "other bytes");
+    if (w->tasks.templates != NULL)
+        return firn_task_prompts_encode(&w->tasks, &w->session, w->tokenizer, t->data, t->size, name, t->line, &t->ids,
+                                        &t->virtual_ids, &t->n, err);
     status = tokens_of(w, t, name, &e, err);
     const int32_t bos = firn_tokenizer_role(w->tokenizer, FIRN_ROLE_BOS);
     if (status == FIRN_OK && e.n == 0 && bos < 0)
@@ -355,7 +363,8 @@ static firn_status answer_all(struct work *w, struct text *texts, size_t n, size
     if (prompts == NULL)
         return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for answers");
     for (size_t i = 0; i < n; i++)
-        prompts[i] = (struct firn_prompt){ texts[i].ids, texts[i].n, (uint32_t) (first + i), (uint32_t) texts[i].member };
+        prompts[i] = (struct firn_prompt){ .ids = texts[i].ids, .n = texts[i].n, .number = (uint32_t) (first + i),
+                                           .adapter = (uint32_t) texts[i].member };
     firn_session_use(&w->session, w->mixed);
     const firn_status status = firn_generate(&w->session, prompts, n, &w->params, out, err);
     free(prompts);
@@ -373,7 +382,7 @@ static firn_status answer_with(struct work *w, size_t member, struct text *texts
                                                         : FIRN_OK;
     for (size_t i = 0; i < n && status == FIRN_OK; i++)
         if (texts[i].member == member)
-            prompts[count++] = (struct firn_prompt){ .ids = texts[i].ids, .n = texts[i].n, .number = (uint32_t) (first + i) };
+            prompts[count++] = (struct firn_prompt){ .ids = texts[i].ids, .virtual_ids = texts[i].virtual_ids, .n = texts[i].n, .number = (uint32_t) (first + i) };
     if (count > 0)
         firn_session_use(&w->session, member);
     if (status == FIRN_OK && count > 0)
@@ -432,6 +441,7 @@ static firn_status answer_one(struct work *w, struct firn_error *err)
         status = answer(w, &t, 1, 0, err);
     free(t.data);
     free(t.ids);
+    free(t.virtual_ids);
     return status;
 }
 
@@ -474,6 +484,7 @@ static firn_status answer_lines(struct work *w, struct firn_error *err)
         for (size_t i = 0; i < most; i++) {
             free(texts[i].data);
             free(texts[i].ids);
+            free(texts[i].virtual_ids);
             texts[i] = (struct text){ 0 };
         }
     }
@@ -495,6 +506,7 @@ static firn_status run(const struct firn_args *args, struct firn_error *err)
         status = w.f->prompt != NULL || w.f->file != NULL ? answer_one(&w, err) : answer_lines(&w, err);
     firn_session_close(&w.session);
     firn_task_close(&w.task);
+    firn_task_prompts_close(&w.tasks);
     firn_chat_close(&w.chat);
     firn_tokenizer_close(&w.tokenizer);
     firn_adapter_names_free(&w.names);

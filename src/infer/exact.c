@@ -120,7 +120,7 @@ static firn_status ask(struct firn_session *s, const struct firn_generate_params
                              ? firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for answers")
                              : FIRN_OK;
     for (size_t i = 0; i < n && status == FIRN_OK; i++)
-        prompts[i] = (struct firn_prompt){ list[i].ids, list[i].n, (uint32_t) (out->examples + i) };
+        prompts[i] = (struct firn_prompt){ .ids = list[i].ids, .n = list[i].n, .number = (uint32_t) (out->examples + i) };
     if (status == FIRN_OK)
         status = firn_generate(s, prompts, n, p, said, err);
     for (size_t i = 0; i < n && status == FIRN_OK; i++)

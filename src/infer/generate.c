@@ -63,6 +63,11 @@ static bool has_front_window(const struct firn_session *s)
     return s->model.config.window > 0 && s->adapter.n_virtual + s->adapter.n_prefix > 0;
 }
 
+static bool is_virtual(const struct firn_prompt *prompt, size_t k)
+{
+    return prompt->virtual_ids != NULL && prompt->virtual_ids[k] >= 0;
+}
+
 static firn_status check(struct run *r, struct firn_error *err)
 {
     const int64_t limit = firn_generate_limit(r->s), vocabulary = r->s->model.config.vocabulary;
@@ -75,7 +80,7 @@ static firn_status check(struct run *r, struct firn_error *err)
                              .expected = FIRN_STR("1 to %lld tokens", (long long) limit),
                              .got = FIRN_STR("%zu", prompt->n));
         for (size_t k = 0; k < prompt->n; k++)
-            if (prompt->ids[k] < 0 || prompt->ids[k] >= vocabulary)
+            if (!is_virtual(prompt, k) && (prompt->ids[k] < 0 || prompt->ids[k] >= vocabulary))
                 return firn_fail(err, FIRN_ERR_SHAPE, .file = r->s->model.directory,
                                  .key = FIRN_STR("prompt %u", prompt->number + 1),
                                  .expected = FIRN_STR("ids below the vocabulary of %lld", (long long) vocabulary),
@@ -103,12 +108,17 @@ static firn_status open_rows(struct run *r, struct firn_error *err)
         r->out[i].ids = malloc(sizeof(int32_t) * (size_t) (row->left > 0 ? row->left : 1));
         if (row->seen == NULL || r->out[i].ids == NULL)
             return no_memory(err);
-        for (size_t k = 0; k < prompt->n && !r->is_pair; k++)
-            row->seen[prompt->ids[k]] = 1;
+        size_t from = 0; /* of the ids behind the last virtual token: what the first new one is spelt behind */
+        for (size_t k = 0; k < prompt->n && !r->is_pair; k++) {
+            if (is_virtual(prompt, k))
+                from = k + 1;
+            else
+                row->seen[prompt->ids[k]] = 1;
+        }
         if (r->is_pair)
             row->seen[r->s->model.config.decoder_start_id] = 1;
         if (r->p->tokenizer != NULL)
-            status = firn_spell_init(&row->spell, r->p->tokenizer, prompt->ids, r->is_pair ? 0 : prompt->n, r->p->stop, r->p->n_stop,
+            status = firn_spell_init(&row->spell, r->p->tokenizer, prompt->ids + from, r->is_pair ? 0 : prompt->n - from, r->p->stop, r->p->n_stop,
                                      err);
     }
     return status;
@@ -162,6 +172,7 @@ static void fill_row(struct run *r, struct firn_inputs *in, int64_t b, int32_t p
     for (int64_t t = 0; t < r->length; t++) {
         const bool inside = t >= before && t < before + n;
         in->input_ids[b * r->length + t] = inside ? prompt->ids[t - before] : pad;
+        in->virtual_ids[b * r->length + t] = inside && prompt->virtual_ids != NULL ? prompt->virtual_ids[t - before] : -1;
         in->attention_mask[b * r->length + t] = inside;
     }
     for (int64_t t = 0; t < r->first; t++)

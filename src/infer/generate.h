@@ -15,6 +15,7 @@ struct firn_prompt {
     size_t n;
     uint32_t number; /* of the text, for the random numbers */
     uint32_t adapter; /* of a session whose adapters are mixed: which is this text's */
+    const int32_t *virtual_ids; /* NULL, or rows of the method's table where ids are -1, else -1 */
 };
 
 enum firn_finish {

@@ -133,6 +133,11 @@ bool firn_is_head(const char *path)
     return false;
 }
 
+bool firn_is_pooler(const char *path)
+{
+    return strncmp(path, "pooler.", 7) == 0 || strstr(path, ".pooler.") != NULL;
+}
+
 /* What the base's files hold under `path`, where it fits. A head for other labels is made anew. */
 static const struct firn_tensor *stored(struct firn_build *b, const char *path, struct firn_shape shape)
 {
@@ -159,8 +164,8 @@ static firn_val frozen(struct firn_build *b, const char *path, struct firn_shape
 {
     const struct firn_tensor *t = stored(b, path, shape);
     if (t == NULL) {
-        firn_graph_fail(b->g, "%s: %s: expected %s, got no such tensor", b->model->directory, path,
-                        FIRN_SHAPE_STR(&shape));
+        firn_graph_fail(b->g, "%s: %s: expected %s, got no such tensor%s", b->model->directory, path, FIRN_SHAPE_STR(&shape),
+                        firn_is_pooler(path) ? "; method: {modules_to_save: [pooler]} trains a new one and saves it" : "");
         return (firn_val){ 0 };
     }
     /* vectors are small and read everywhere: f32; matrices stay as they are stored, if nothing else is asked for */
@@ -177,6 +182,12 @@ static firn_val quantised(struct firn_build *b, const char *path, struct firn_sh
     b->counts.quantised += firn_shape_count(&shape);
     return firn_graph_leaf(b->g, FIRN_LEAF_WEIGHT, path, b->model->quantised,
                            is_conv1d ? firn_dims(shape.dim[1], shape.dim[0]) : shape);
+}
+
+/* Heads, and the pooler that checkpoints without a classifier of their own often lack: transformers makes a new one. */
+static bool may_be_new(const char *path)
+{
+    return firn_is_head(path) || firn_is_pooler(path);
 }
 
 /* The tensor s->path "." part, trained or frozen. `from` (NULL: itself) is the path of its first values in the files. */
@@ -196,7 +207,7 @@ static firn_val tensor_of(struct firn_build *b, const struct firn_site *s, const
         return s->is_quantised && shape.rank == 2 ? quantised(b, from, shape, s->is_conv1d) : frozen(b, from, shape);
     const bool is_copy = method->copies != NULL && method->copies(settings, s);
     const bool is_in_file = stored(b, from, shape) != NULL;
-    if (!is_in_file && !firn_is_head(path)) /* only heads may be new */
+    if (!is_in_file && !may_be_new(path))
         return frozen(b, from, shape);
     struct firn_param *p = param(b, name, from, shape,
                                  is_in_file ? FIRN_INIT_BASE : shape.rank > 1 ? FIRN_INIT_NORMAL : FIRN_INIT_ZERO,

@@ -233,6 +233,8 @@ extern const struct firn_arch *const firn_archs[]; /* NULL at the end */
 
 /* Whether a module or tensor is of a classification head: "classifier", "score.weight", DistilBERT's "pre_classifier". */
 bool firn_is_head(const char *path);
+/* Whether a tensor is of BERT's pooler: "bert.pooler.dense.weight". */
+bool firn_is_pooler(const char *path);
 /* Whether the linear layer `path` is held as [in, out] (transformers' Conv1D). */
 bool firn_arch_is_conv1d(const struct firn_arch *arch, const char *path);
 
@@ -257,7 +259,10 @@ firn_status firn_quantise_leaf(const struct firn_model *m, const struct firn_val
 
 /* Whether the linear layer `path` is one that the model quantises, when it is frozen: inside the layers. */
 bool firn_model_quantises(const struct firn_model *m, const char *path);
-/* w [shape], as [n_out, n_in]: what is left of it. */
+/* w [shape], as [n_out, n_in], in malloc'd codes. */
+firn_status firn_quantise_codes(enum firn_dtype dtype, const struct firn_shape *shape, const float *w, void **codes,
+                                struct firn_error *err);
+/* The same: what is left of it. */
 firn_status firn_quantise_values(enum firn_dtype dtype, const struct firn_shape *shape, float *w, struct firn_error *err);
 
 struct firn_build_params {

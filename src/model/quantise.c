@@ -132,12 +132,18 @@ bool firn_model_quantises(const struct firn_model *m, const char *path)
     return false;
 }
 
-firn_status firn_quantise_values(enum firn_dtype dtype, const struct firn_shape *shape, float *w, struct firn_error *err)
+firn_status firn_quantise_codes(enum firn_dtype dtype, const struct firn_shape *shape, const float *w, void **codes,
+                                struct firn_error *err)
 {
     const struct firn_value leaf = { .dtype = dtype, .shape = *shape, .name = (char *) "a matrix" };
-    const struct firn_tensor from = { FIRN_F32, *shape, w };
+    const struct firn_tensor from = { FIRN_F32, *shape, (void *) (uintptr_t) w };
+    return encode(&leaf, &from, false, codes, err);
+}
+
+firn_status firn_quantise_values(enum firn_dtype dtype, const struct firn_shape *shape, float *w, struct firn_error *err)
+{
     struct firn_tensor t = { dtype, *shape, NULL };
-    const firn_status status = encode(&leaf, &from, false, &t.data, err);
+    const firn_status status = firn_quantise_codes(dtype, shape, w, &t.data, err);
     if (status == FIRN_OK)
         firn_tensor_read_f32(&t, 0, firn_shape_count(shape), w);
     free(t.data);

@@ -4,6 +4,7 @@
 
 #include "base/hash.h"
 #include "base/rng.h"
+#include "peft/keys.h"
 #include "tensor/linalg.h"
 
 #include <math.h>
@@ -16,7 +17,7 @@ firn_status firn_lora_start_read(const json_t *v, enum firn_lora_start *start, i
     static const char iterated[] = "pissa_niter_";
     static const struct { const char *word; enum firn_lora_start start; } words[] = {
         { "gaussian", FIRN_START_GAUSSIAN }, { "pissa", FIRN_START_PISSA }, { "olora", FIRN_START_OLORA },
-        { "orthogonal", FIRN_START_ORTHOGONAL } };
+        { "orthogonal", FIRN_START_ORTHOGONAL }, { "loftq", FIRN_START_LOFTQ } };
     const char *word = json_string_value(v);
     int64_t n = 0;
     *n_iter = -1;
@@ -35,7 +36,7 @@ firn_status firn_lora_start_read(const json_t *v, enum firn_lora_start *start, i
         return FIRN_OK;
     }
     return firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = file, .key = "init_lora_weights",
-                     .expected = "true, false, gaussian, orthogonal, olora, pissa or pissa_niter_K",
+                     .expected = "true, false, gaussian, orthogonal, olora, loftq, pissa or pissa_niter_K",
                      .got = word != NULL ? word : "something else");
 }
 
@@ -125,4 +126,72 @@ firn_status firn_lora_start(enum firn_lora_start start, int n_iter, const float 
     return done ? FIRN_OK
                 : firn_fail(err, FIRN_ERR_FORMAT, .key = path,
                             .what = "its weight cannot be decomposed: it has values that are not finite, or there is no memory");
+}
+
+firn_status firn_lora_start_loftq(enum firn_dtype dtype, int n_iter, const float *w, int64_t n_out, int64_t n_in, int64_t r,
+                                  const char *path, float *A, float *B, float *base, struct firn_error *err)
+{
+    const struct firn_shape shape = firn_dims(n_out, n_in);
+    const size_t n = (size_t) (n_out * n_in);
+    float *rest = malloc(sizeof *rest * (n + 1)), *q = malloc(sizeof *q * (n + 1)), *s = malloc(sizeof *s * (size_t) (r + 1));
+    firn_status status = rest != NULL && q != NULL && s != NULL
+                             ? FIRN_OK
+                             : firn_fail(err, FIRN_ERR_MEMORY, .key = path, .what = "out of memory for it");
+    if (status == FIRN_OK && r > (n_out < n_in ? n_out : n_in))
+        status = firn_fail(err, FIRN_ERR_USAGE, .key = FIRN_STR("r of %s", path),
+                           .expected = FIRN_STR("at most %lld, the rank of its weight", (long long) (n_out < n_in ? n_out : n_in)),
+                           .got = FIRN_STR("%lld", (long long) r));
+    for (int turn = 0; turn < n_iter && status == FIRN_OK; turn++) {
+        for (int64_t i = 0; i < n_out; i++)
+            for (int64_t j = 0; j < n_in; j++) {
+                double sum = 0;
+                for (int64_t k = 0; k < r && turn > 0; k++)
+                    sum += (double) B[i * r + k] * (double) A[k * n_in + j];
+                rest[i * n_in + j] = (float) ((double) w[i * n_in + j] - sum);
+            }
+        memcpy(q, rest, sizeof *q * n);
+        status = firn_quantise_values(dtype, &shape, q, err);
+        for (size_t i = 0; i < n && status == FIRN_OK; i++)
+            q[i] = w[i] - q[i];
+        if (status == FIRN_OK && !firn_svd(q, n_out, n_in, r, B, s, A))
+            status = firn_fail(err, FIRN_ERR_FORMAT, .key = path,
+                               .what = "its weight cannot be decomposed: it has values that are not finite, or there is no memory");
+        for (int64_t k = 0; k < r && status == FIRN_OK; k++) {
+            const float root = (float) sqrt((double) s[k]);
+            for (int64_t j = 0; j < n_in; j++)
+                A[k * n_in + j] *= root;
+            for (int64_t i = 0; i < n_out; i++)
+                B[i * r + k] *= root;
+        }
+    }
+    if (status == FIRN_OK && base != NULL)
+        memcpy(base, rest, sizeof *base * n);
+    free(rest);
+    free(q);
+    free(s);
+    return status;
+}
+
+firn_status firn_loftq_config_read(const json_t *config, int64_t *bits, int64_t *n_iter, const char *file,
+                                   struct firn_error *err)
+{
+    const char *key;
+    json_t *v;
+    *bits = 4;
+    *n_iter = 1;
+    if (!firn_is_unset(config) && !json_is_object(config))
+        return firn_fail(err, FIRN_ERR_USAGE, .file = file, .key = "loftq_config", .expected = "loftq_bits and loftq_iter",
+                         .got = "something else");
+    json_object_foreach ((json_t *) config, key, v) {
+        const bool is_bits = strcmp(key, "loftq_bits") == 0;
+        const json_int_t x = json_integer_value(v);
+        if (!is_bits && strcmp(key, "loftq_iter") != 0)
+            return firn_fail(err, FIRN_ERR_USAGE, .file = file, .key = FIRN_STR("loftq_config.%s", key), .what = "unknown key");
+        if (!json_is_integer(v) || (is_bits ? x != 4 && x != 8 : x < 1 || x > 100))
+            return firn_fail(err, FIRN_ERR_USAGE, .file = file, .key = FIRN_STR("loftq_config.%s", key),
+                             .expected = is_bits ? "4 or 8" : "1 to 100",
+                             .got = json_is_integer(v) ? FIRN_STR("%lld", (long long) x) : "something else");
+        *(is_bits ? bits : n_iter) = (int64_t) x;
+    }
+    return FIRN_OK;
 }

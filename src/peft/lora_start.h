@@ -13,6 +13,7 @@ enum firn_lora_start {
     FIRN_START_PISSA,    /* the largest singular triplets */
     FIRN_START_OLORA,    /* the first columns of Q and rows of R */
     FIRN_START_ORTHOGONAL,
+    FIRN_START_LOFTQ,    /* the largest triplets of what quantising loses */
 };
 
 /* `init_lora_weights` as PEFT spells it; n_iter: of PiSSA's subspace iteration, -1: all singular values. */
@@ -22,5 +23,13 @@ firn_status firn_lora_start_read(const json_t *value, enum firn_lora_start *star
 firn_status firn_lora_start(enum firn_lora_start start, int n_iter, const float *w, int64_t n_out, int64_t n_in,
                             int64_t r, double scale, uint64_t seed, const char *path, float *A, float *B,
                             struct firn_error *err);
+
+/* LoftQ (Li et al. 2023, alg. 1): n_iter times q = quantised(w - B A) as `dtype`, and B A the best approximation of rank r of
+ * w - q. `base` [n_out, n_in] (NULL: not wanted) gets what the last q was made of. */
+firn_status firn_lora_start_loftq(enum firn_dtype dtype, int n_iter, const float *w, int64_t n_out, int64_t n_in, int64_t r,
+                                  const char *path, float *A, float *B, float *base, struct firn_error *err);
+/* loftq_config: bits and iterations; nothing is set: 4 and 1. */
+firn_status firn_loftq_config_read(const json_t *config, int64_t *bits, int64_t *n_iter, const char *file,
+                                   struct firn_error *err);
 
 #endif

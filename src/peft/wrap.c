@@ -87,11 +87,26 @@ firn_status firn_wrap_open_saved(struct firn_wrap *w, enum firn_task task, const
     return failed ? no_memory(err) : FIRN_OK;
 }
 
+/* What PEFT refuses, so that no setting is passed over: layers are picked from lists of modules only. */
+static firn_status check_layers(const struct firn_wrap *w, const char *file, struct firn_error *err)
+{
+    const bool has_layers = !firn_is_unset(w->layers_to_transform) || json_is_integer(w->layers_to_transform);
+    if (!firn_is_unset(w->layers_pattern) && !has_layers)
+        return firn_fail(err, FIRN_ERR_USAGE, .file = file, .key = "layers_pattern",
+                         .expected = "layers_to_transform beside it", .got = "none");
+    if (has_layers && json_is_string(w->target_modules) && !w->all_linear)
+        return firn_fail(err, FIRN_ERR_USAGE, .file = file, .key = "layers_to_transform",
+                         .expected = "target_modules that are a list of names", .got = "an expression");
+    return FIRN_OK;
+}
+
 firn_status firn_wrap_open(struct firn_wrap *w, enum firn_task task, const char *file, struct firn_error *err)
 {
     firn_status status = firn_wrap_open_saved(w, task, file, err);
     const char *word = json_string_value(w->target_modules);
     w->all_linear = word != NULL && strcasecmp(word, "all-linear") == 0;
+    if (status == FIRN_OK)
+        status = check_layers(w, file, err);
     if (status == FIRN_OK && !w->all_linear)
         status = firn_names_open(&w->targets, w->target_modules, file, "target_modules", err);
     if (status == FIRN_OK)
@@ -130,8 +145,7 @@ bool firn_wrap_targets(const struct firn_wrap *w, const struct firn_site *s)
         return false;
     if (w->all_linear)
         return is_plain_linear(s) && firn_layers_match(&w->layers, s->path);
-    /* PEFT looks at layers_to_transform only for lists */
-    return firn_names_match(&w->targets, s->path) && (w->targets.list == NULL || firn_layers_match(&w->layers, s->path));
+    return firn_names_match(&w->targets, s->path) && firn_layers_match(&w->layers, s->path);
 }
 
 const char *firn_wrap_trains(const struct firn_wrap *w, const struct firn_site *s, const char *part, char *text,

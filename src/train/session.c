@@ -56,6 +56,12 @@ static firn_status open_adapter(struct firn_session *s, struct firn_error *err)
     status = firn_model_collect(&s->model, &s->adapter, &build, &s->counts, err);
     if (status)
         return status;
+    for (size_t i = 0; i < s->adapter.params.count && p->adapter == NULL; i++) {
+        const struct firn_param *q = &s->adapter.params.list[i];
+        if (q->base != NULL && q->init == FIRN_INIT_NORMAL && firn_is_pooler(q->base))
+            firn_log_line(&p->log, FIRN_LOG_WARN, "%s: has no %s: a new one is trained, and saved with the adapter", p->model,
+                          q->base);
+    }
     s->flat = calloc(1, flat_bytes(s) + sizeof(float));
     if (s->flat == NULL)
         return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for the trained tensors");

@@ -387,6 +387,21 @@ static const struct template *find(const struct firn_task_templates *templates, 
     return NULL;
 }
 
+const char *firn_task_templates_only_field(const struct firn_task_templates *templates, const char *task)
+{
+    const struct template *t = find(templates, task);
+    const char *only = NULL;
+    for (size_t i = 0; t != NULL && i < t->n; i++) {
+        const struct piece *p = &t->pieces[i];
+        if (p->kind != PIECE_FIELD || (t->answer_field != NULL && strcmp(p->text, t->answer_field) == 0))
+            continue;
+        if (only != NULL && strcmp(only, p->text) != 0)
+            return NULL;
+        only = p->text;
+    }
+    return only;
+}
+
 /* Answer only: the last ids, as many as the answer alone has; else all but virtual tokens. */
 static firn_status set_labels(const struct template *t, const struct firn_table *table, size_t row,
                               const struct firn_tokenizer *tokenizer, size_t n_end, struct firn_encoding *encoding,

@@ -22,6 +22,9 @@ firn_status firn_task_templates_open(struct firn_task_templates **templates, con
                                      uint32_t max_length, const char *file, struct firn_error *err);
 void firn_task_templates_close(struct firn_task_templates **templates);
 
+/* The one field of a task's template that is not its answer; NULL: it has none, or several, or there is no such task. */
+const char *firn_task_templates_only_field(const struct firn_task_templates *templates, const char *task);
+
 struct firn_laid_out {
     const char *task;      /* its name, alive as long as the templates */
     int32_t *ids, *virtual_ids, *labels; /* n each, malloc'd; ids are -1 where virtual_ids count the task's virtual tokens */

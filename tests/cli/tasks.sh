@@ -67,6 +67,34 @@ $topic" >recipe.yaml
     grep -q 'taskname' out || { wrong "$method: a task twice is not named"; cat out; }
 done
 
+# generation: lines are filled into their task's template, and answered as the evaluation's greedy tokens say
+recipe 'type: multitask_prompt' both.jsonl "$mood
+$topic" >ask.yaml
+run train ask.yaml output=ask max_steps=400 save_steps=400 learning_rate=1e-1
+"$firn" eval ask.yaml --adapter ask/adapter --data mood.jsonl --json >metrics 2>err || { wrong "eval before asking"; cat err; }
+sed 's/, "answer": .*/}/; s/.*"context": "\(.*\)"}/\1/' mood.jsonl >words
+sed 's/, "answer": .*/}/' mood.jsonl >objects
+"$firn" generate "$golden/models/gpt2" --adapter ask/adapter --task mood --max-new-tokens 8 --json <words >by_task 2>err ||
+    { wrong "generate --task"; cat err; }
+"$firn" generate "$golden/models/gpt2" --adapter ask/adapter --max-new-tokens 8 --json --batch-size 3 <objects >by_line 2>err ||
+    { wrong "generate with tasks of lines"; cat err; }
+ids() { sed -n 's/.*\("ids":.*\)}/\1/p' "$1"; }
+[ "$(ids by_task)" = "$(ids by_line)" ] && [ "$(wc -l <by_task)" = 16 ] || wrong "--task and taskname differ"
+found=$(grep -c '"text":" good".*"finish":"end"' by_task)
+said=$(sed -n 's/.*"exact_match": *\([0-9.]*\).*/\1/p' metrics)
+awk -v found="$found" -v said="$said" 'BEGIN { exit !(said != "" && found == 16 * said && found > 0) }' ||
+    { wrong "generate has $found answers right, eval says $said of 16"; head -n 2 by_task; }
+asked() { # WORD FLAG ...
+    word=$1
+    shift
+    "$firn" generate "$golden/models/gpt2" "$@" >out 2>&1 && wrong "taken: $word"
+    [ "$(wc -l <out)" = 1 ] && grep -q "$word" out || { wrong "not said: $word"; cat out; }
+}
+asked 'taskname' --adapter ask/adapter --prompt 'some words'
+asked '.--task: expected a task of the adapter, got none' --adapter ask/adapter --prompt x --task none
+asked 'several fields' --adapter ask/adapter --prompt x --task topic
+asked 'MULTITASK' --prompt x --task mood
+
 refused() { # WORD DATA TASKS
     recipe 'type: multitask_prompt' "$2" "$3" >bad.yaml
     "$firn" train bad.yaml output=bad >out 2>&1 && wrong "taken: $1"

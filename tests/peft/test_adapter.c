@@ -10,6 +10,7 @@ static int make(void **state)
     (void) state;
     scratch_make();
     tiny_bert("bert");
+    tiny_bert_bare("bare");
     tiny_llama("llama", false, FIRN_F32);
     tiny_gpt2("gpt2", 5);
     tiny_llama("tied", true, FIRN_F32);
@@ -110,6 +111,36 @@ static void saved_modules_train_whole_and_are_never_wrapped(void **state)
     /* starts as the base has it */
     const struct firn_param *p = firn_params_find(&t.adapter.params, "base_model.model.bert.pooler.dense.weight");
     assert_true(p->init == FIRN_INIT_BASE && t.flat[p->offset] != 0);
+    tiny_close(&t);
+}
+
+/* As transformers: normal numbers and no bias; without a word that it trains, it would be lost with the run. */
+static void a_pooler_that_is_not_there_is_made_where_it_trains(void **state)
+{
+    (void) state;
+    struct tiny t;
+    static const char saves[] = "{\"type\":\"lora\",\"modules_to_save\":[\"pooler\"]}";
+    assert_true(tiny_open(&t, "bare", FIRN_TASK_SEQ_CLS, "{\"type\":\"lora\"}") != FIRN_OK);
+    assert_non_null(strstr(t.err.text, "modules_to_save: [pooler]"));
+    assert_non_null(strstr(t.err.text, "bert.pooler.dense.weight"));
+    tiny_close(&t);
+    static const struct { const char *method, *weight, *bias; } with[] = {
+        { saves, "base_model.model.bert.pooler.dense.weight", "base_model.model.bert.pooler.dense.bias" },
+        { "{\"type\":\"full\"}", "bert.pooler.dense.weight", "bert.pooler.dense.bias" },
+    };
+    for (int i = 0; i < 2; i++) {
+        expect_ok(tiny_open(&t, "bare", FIRN_TASK_SEQ_CLS, with[i].method), &t.err);
+        const struct firn_param *w = firn_params_find(&t.adapter.params, with[i].weight);
+        const struct firn_param *b = firn_params_find(&t.adapter.params, with[i].bias);
+        assert_true(w != NULL && b != NULL && w->init == FIRN_INIT_NORMAL && b->init == FIRN_INIT_ZERO);
+        double squares = 0;
+        for (int k = 0; k < 64; k++)
+            squares += (double) t.flat[w->offset + k] * (double) t.flat[w->offset + k];
+        assert_true(squares / 64 > 0.0002 && squares / 64 < 0.0008); /* of deviation 0.02: six standard errors */
+        assert_true(t.flat[b->offset] == 0);
+        tiny_close(&t);
+    }
+    expect_ok(tiny_open(&t, "bare", FIRN_TASK_TOKEN_CLS, "{\"type\":\"lora\"}"), &t.err);
     tiny_close(&t);
 }
 
@@ -316,6 +347,7 @@ int main(void)
         T(bitfit_trains_every_bias_and_the_head),
         T(all_linear_leaves_out_the_output_and_the_head),
         T(saved_modules_train_whole_and_are_never_wrapped),
+        T(a_pooler_that_is_not_there_is_made_where_it_trains),
         T(tied_copies_train_apart),
         T(the_output_layer_can_be_wrapped),
         T(an_embedding_can_be_wrapped),

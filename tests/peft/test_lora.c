@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The family of LoRA: where each variant starts, and what it trains. */
 #include "base/mt19937.h"
+#include "peft/lora_start.h"
 #include "tiny.h"
 
 #include <math.h>
@@ -183,6 +184,117 @@ static void factors_out_of_the_weight_are_saved_as_a_plain_adapter(void **state)
     }
 }
 
+/* w - q - B A, and |.|^2 of it; q is what the base of the model is then. */
+static double rest_of(const struct tiny *t, const char *path, double *rest)
+{
+    const struct firn_tensor *w = firn_model_tensor(&t->model, FIRN_STR("%s.weight", path));
+    const struct firn_param *A = get(t, FIRN_STR("base_model.model.%s.lora_A.weight", path));
+    const struct firn_param *B = get(t, FIRN_STR("base_model.model.%s.lora_B.weight", path));
+    const int64_t rows = w->shape.dim[0], cols = w->shape.dim[1], r = A->shape.dim[0];
+    const void *codes = firn_weights_copy(&t->model.weights, FIRN_STR("%s.weight", path));
+    float base[64];
+    firn_tensor_read_f32(w, 0, rows * cols, base);
+    if (codes == NULL) /* one turn: of the weight itself */
+        expect_ok(firn_quantise_values(t->model.quantised, &w->shape, base, NULL), NULL);
+    else
+        firn_tensor_read_f32(&(struct firn_tensor){ t->model.quantised, w->shape, (void *) (uintptr_t) codes }, 0, rows * cols, base);
+    double sum = 0;
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < cols; j++) {
+            double x, product = 0;
+            firn_tensor_read_f64(w, i * cols + j, 1, &x);
+            for (int64_t k = 0; k < r; k++)
+                product += (double) t->flat[B->offset + i * r + k] * (double) t->flat[A->offset + k * cols + j];
+            rest[i * cols + j] = x - (double) base[i * cols + j] - product;
+            sum += rest[i * cols + j] * rest[i * cols + j];
+        }
+    return sum;
+}
+
+/* |w - q - B A| after some turns, as PyTorch's SVD and a codec written by itself have it: w = sin(0.7 i + 1.3 j + 0.37 i j).
+ * (It need not fall with every turn.) */
+static void loftq_leaves_what_a_reference_leaves(void **state)
+{
+    (void) state;
+    enum { ROWS = 24, COLS = 20, R = 3 };
+    static const double want[2][3] = { { 0.94171332, 1.04888469, 1.09103568 }, { 0.03558325, 0.03553349, 0.03446885 } };
+    static const double quantised[2] = { 1.21797529, 0.04674855 };
+    static const enum firn_dtype types[] = { FIRN_NF4, FIRN_INT8_ROWS };
+    const struct firn_shape shape = firn_dims(ROWS, COLS);
+    float w[ROWS * COLS], base[ROWS * COLS], A[R * COLS], B[ROWS * R];
+    struct firn_error err = { 0 };
+    for (int i = 0; i < ROWS; i++)
+        for (int j = 0; j < COLS; j++)
+            w[i * COLS + j] = (float) sin(0.7 * i + 1.3 * j + 0.37 * i * j);
+    for (int kind = 0; kind < 2; kind++)
+        for (int turns = 0; turns <= 3; turns++) {
+            double sum = 0;
+            memcpy(base, w, sizeof w);
+            memset(A, 0, sizeof A);
+            memset(B, 0, sizeof B);
+            if (turns > 0)
+                expect_ok(firn_lora_start_loftq(types[kind], turns, w, ROWS, COLS, R, "w", A, B, base, &err), &err);
+            expect_ok(firn_quantise_values(types[kind], &shape, base, &err), &err);
+            for (int i = 0; i < ROWS; i++)
+                for (int j = 0; j < COLS; j++) {
+                    double x = (double) w[i * COLS + j] - (double) base[i * COLS + j];
+                    for (int k = 0; k < R; k++)
+                        x -= (double) B[i * R + k] * (double) A[k * COLS + j];
+                    sum += x * x;
+                }
+            const double right = turns > 0 ? want[kind][turns - 1] : quantised[kind];
+            if (!(fabs(sqrt(sum) - right) <= 1e-4 * right))
+                fail_msg("%s, %d turns: %.8f is left, not %.8f", kind == 0 ? "nf4" : "int8", turns, sqrt(sum), right);
+        }
+}
+
+/* B A is the best of its rank, so what is left is at right angles to both. */
+static void loftq_makes_up_for_what_quantising_loses(void **state)
+{
+    (void) state;
+    static const enum firn_dtype types[] = { FIRN_NF4, FIRN_INT8_ROWS };
+    for (int kind = 0; kind < 2; kind++) {
+        for (int turns = 1; turns <= 5; turns += 4) {
+            struct tiny t = { 0 };
+            double rest[64];
+            char text[300];
+            json_t *config = NULL;
+            snprintf(text, sizeof text, "{\"type\":\"lora\",\"r\":3,\"init_lora_weights\":\"loftq\",\"target_modules\":[\"q_proj\",\"lm_head\"],"
+                     "\"loftq_config\":{\"loftq_bits\":%d,\"loftq_iter\":%d}}", kind == 0 ? 4 : 8, turns);
+            t.params = (struct firn_build_params){ .batch = 2, .length = 5, .task = FIRN_TASK_CAUSAL_LM, .wants_logits = true };
+            expect_ok(firn_model_open(&t.model, scratch_path("llama"), &t.err), &t.err);
+            t.model.quantised = types[kind];
+            expect_ok(firn_json_parse(text, strlen(text), "method", &config, &t.err), &t.err);
+            expect_ok(firn_adapter_open(&t.adapter, &t.model, t.params.task, config, "recipe.yaml", "method.", &t.err), &t.err);
+            expect_ok(firn_model_collect(&t.model, &t.adapter, &t.params, &t.counts, &t.err), &t.err);
+            t.flat = calloc((size_t) t.adapter.params.flat + 1, sizeof *t.flat);
+            expect_ok(firn_adapter_init(&t.adapter, &t.model, 1, t.flat, &t.err), &t.err);
+            const double left = rest_of(&t, "model.layers.0.self_attn.q_proj", rest);
+            const struct firn_param *A = get(&t, Q "lora_A.weight"), *B = get(&t, Q "lora_B.weight");
+            double a = 0, b = 0;
+            for (int k = 0; k < 3; k++)
+                for (int i = 0; i < 8; i++) {
+                    double by_a = 0, by_b = 0;
+                    for (int j = 0; j < 8; j++) {
+                        by_a += rest[8 * i + j] * (double) t.flat[A->offset + 8 * k + j];
+                        by_b += rest[8 * j + i] * (double) t.flat[B->offset + 3 * j + k];
+                    }
+                    a = fmax(a, fabs(by_a));
+                    b = fmax(b, fabs(by_b));
+                }
+            assert_true(left > 0 && a < 1e-6 && b < 1e-6);
+            /* an output layer is not quantised: it starts as ever */
+            const struct firn_param *plain = get(&t, "base_model.model.lm_head.lora_B.weight");
+            assert_true(t.flat[plain->offset] == 0);
+            /* the graph runs on that base */
+            int64_t n;
+            free(tiny_logits(&t, &n));
+            json_decref(config);
+            tiny_close(&t);
+        }
+    }
+}
+
 static void starts_that_cannot_be_are_refused(void **state)
 {
     (void) state;
@@ -190,7 +302,10 @@ static void starts_that_cannot_be_are_refused(void **state)
         { "{\"type\":\"lora\",\"r\":5,\"init_lora_weights\":\"pissa\"}", "at most 4" },
         { "{\"type\":\"lora\",\"r\":3,\"init_lora_weights\":\"orthogonal\"}", "even" },
         { "{\"type\":\"lora\",\"init_lora_weights\":\"pissa_niter_x\"}", "pissa_niter_K" },
-        { "{\"type\":\"lora\",\"init_lora_weights\":\"loftq\"}", "loftq" },
+        { "{\"type\":\"lora\",\"init_lora_weights\":\"loftq\"}", "expected quantization: nf4" },
+        { "{\"type\":\"lora\",\"init_lora_weights\":\"loftq\",\"loftq_config\":{\"loftq_bits\":3}}", "4 or 8" },
+        { "{\"type\":\"lora\",\"init_lora_weights\":\"loftq\",\"loftq_config\":{\"loftq_bit\":4}}", "unknown key" },
+        { "{\"type\":\"lora\",\"loftq_config\":{\"loftq_bits\":4}}", "expected init_lora_weights: loftq" },
         { "{\"type\":\"lora\",\"init_lora_weights\":\"gaussian\",\"lora_bias\":true}", "lora_bias" },
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
@@ -345,6 +460,8 @@ int main(void)
         cmocka_unit_test(a_magnitude_scales_the_weight_and_not_the_bias),
         cmocka_unit_test(factors_out_of_the_weight_change_nothing_at_the_start),
         cmocka_unit_test(factors_out_of_the_weight_are_saved_as_a_plain_adapter),
+        cmocka_unit_test(loftq_makes_up_for_what_quantising_loses),
+        cmocka_unit_test(loftq_leaves_what_a_reference_leaves),
         cmocka_unit_test(starts_that_cannot_be_are_refused),
         cmocka_unit_test(the_second_factor_and_vectors_learn_faster_with_lora_plus),
         cmocka_unit_test(first_values_have_the_published_moments),

@@ -21,13 +21,6 @@ static int make(void **state)
     return 0;
 }
 
-static int drop(void **state)
-{
-    (void) state;
-    scratch_remove();
-    return 0;
-}
-
 static const struct {
     const char *base, *weight;
     enum firn_task task;
@@ -131,5 +124,5 @@ int main(void)
         cmocka_unit_test(rows_are_what_their_own_adapters_make_of_them),
         cmocka_unit_test(what_cannot_be_mixed_is_told),
     };
-    return cmocka_run_group_tests(tests, make, drop);
+    return cmocka_run_group_tests(tests, make, scratch_teardown);
 }

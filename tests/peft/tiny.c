@@ -46,7 +46,7 @@ void tiny_llama(const char *directory, bool tied, enum firn_dtype dtype)
     scratch_tensors(in(directory, "model.safetensors"), all);
 }
 
-void tiny_bert(const char *directory)
+static void write_bert(const char *directory, bool has_pooler)
 {
     static const struct { const char *name; struct firn_shape shape; } layer[] = {
         { "attention.self.query.weight", FIRN_DIMS(8, 8) }, { "attention.self.query.bias", FIRN_DIMS(8) },
@@ -79,12 +79,23 @@ void tiny_bert(const char *directory)
         { "cls.predictions.transform.LayerNorm.bias", FIRN_DIMS(8), FIRN_F32 },
         { "cls.predictions.bias", FIRN_DIMS(10), FIRN_F32 } };
     for (size_t i = 0; i < sizeof rest / sizeof rest[0]; i++)
-        all[n++] = rest[i];
+        if (has_pooler || strstr(rest[i].name, ".pooler.") == NULL)
+            all[n++] = rest[i];
     scratch_mkdir(directory);
     scratch_write(in(directory, "config.json"),
                   "{\"model_type\":\"bert\",\"hidden_size\":8,\"num_hidden_layers\":2,\"num_attention_heads\":2,"
                   "\"intermediate_size\":6,\"vocab_size\":10,\"max_position_embeddings\":12}");
     scratch_tensors(in(directory, "model.safetensors"), all);
+}
+
+void tiny_bert(const char *directory)
+{
+    write_bert(directory, true);
+}
+
+void tiny_bert_bare(const char *directory)
+{
+    write_bert(directory, false);
 }
 
 void tiny_gpt2(const char *directory, int64_t hidden)

@@ -11,6 +11,8 @@
 void tiny_llama(const char *directory, bool tied, enum firn_dtype dtype);
 /* BERT: width 8, 2 layers, 2 heads, hidden 6, 10 words, 12 positions, with an MLM head. */
 void tiny_bert(const char *directory);
+/* The same without a pooler, as files of token classifiers and of masked language models are. */
+void tiny_bert_bare(const char *directory);
 
 /* GPT-2: width 6, 2 layers, 3 heads, hidden 6 (square matrices) or 5, 10 words, without the class prefix in names. */
 void tiny_gpt2(const char *directory, int64_t hidden);

@@ -17,11 +17,12 @@ struct lora {
     int64_t r;
     double alpha, dropout, ratio, embedding_rate;
     bool use_rslora, use_dora, lora_bias;
-    json_t *init_lora_weights, *rank_pattern, *alpha_pattern, *token_indices;
+    json_t *init_lora_weights, *rank_pattern, *alpha_pattern, *token_indices, *loftq_config;
     struct firn_wrap wrap;
     /* made by open */
     enum firn_lora_start start;
     int n_iter;
+    int64_t loftq_bits, loftq_iter;
     struct firn_numbers ranks, alphas;
     struct firn_tokens tokens;
 };
@@ -45,7 +46,9 @@ static const struct firn_option keys[] = {
     { "lora_bias",    .type = FIRN_OPTION_BOOL, .offset = AT(lora_bias), .fallback = "false",
       .help = "the second factor has a bias" },
     { "init_lora_weights",   .type = FIRN_OPTION_TREE, .offset = AT(init_lora_weights),
-      .help = "true, false, gaussian, orthogonal, olora, pissa or pissa_niter_K" },
+      .help = "true, false, gaussian, orthogonal, olora, pissa, pissa_niter_K, or loftq over a quantised base" },
+    { "loftq_config",        .type = FIRN_OPTION_TREE, .offset = AT(loftq_config),
+      .help = "loftq: loftq_bits (4 or 8) and loftq_iter, the turns of quantising and decomposing" },
     FIRN_WRAP_KEYS(struct lora),
     FIRN_WRAP_LAYER_KEYS(struct lora),
     { "rank_pattern",        .type = FIRN_OPTION_TREE, .offset = AT(rank_pattern),
@@ -61,7 +64,7 @@ static const struct firn_option keys[] = {
     { NULL }
 };
 // clang-format on
-static const char *const refuses[] = { "loftq_config", "layer_replication", "target_parameters",
+static const char *const refuses[] = { "layer_replication", "target_parameters",
                                        "ensure_weight_tying", "alora_invocation_tokens",
                                        "use_qalora", "use_bdlora", "megatron_config", "arrow_config", "kasa_config",
                                        "monteclora_config", "velora_config", "eva_config", "corda_config",
@@ -73,6 +76,24 @@ static bool anchors(const void *settings)
 {
     const struct lora *l = settings;
     return l->start == FIRN_START_PISSA || l->start == FIRN_START_OLORA;
+}
+
+/* LoftQ starts from what quantising loses: the base must be quantised as it says. */
+static firn_status check_loftq(struct lora *l, const struct firn_model *m, const char *file, struct firn_error *err)
+{
+    if (l->start != FIRN_START_LOFTQ)
+        return firn_is_unset(l->loftq_config) ? FIRN_OK
+                                              : firn_fail(err, FIRN_ERR_USAGE, .file = file, .key = "loftq_config",
+                                                          .expected = "init_lora_weights: loftq", .got = "another start");
+    const firn_status status = firn_loftq_config_read(l->loftq_config, &l->loftq_bits, &l->loftq_iter, file, err);
+    const bool is_4 = m->quantised == FIRN_NF4 || m->quantised == FIRN_NF4_DOUBLE;
+    if (status == FIRN_OK && l->use_dora)
+        return firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = file, .key = "use_dora", .expected = "false with loftq", .got = "true");
+    if (status == FIRN_OK && (l->loftq_bits == 4 ? !is_4 : m->quantised != FIRN_INT8_ROWS))
+        return firn_fail(err, FIRN_ERR_USAGE, .file = file, .key = "init_lora_weights: loftq",
+                         .expected = l->loftq_bits == 4 ? "quantization: nf4 or nf4_double (loftq_bits 4)" : "quantization: int8 (loftq_bits 8)",
+                         .got = firn_quantisation_word(m->quantised));
+    return status;
 }
 
 /* PEFT's own limits. */
@@ -95,6 +116,8 @@ static firn_status open_lora(void *settings, const struct firn_model *m, enum fi
     firn_status status = firn_lora_start_read(l->init_lora_weights, &l->start, &l->n_iter, file, err);
     if (status == FIRN_OK)
         status = check_settings(l, file, err);
+    if (status == FIRN_OK)
+        status = check_loftq(l, m, file, err);
     if (status == FIRN_OK)
         status = firn_wrap_targets_of(&l->wrap, m, err);
     if (status == FIRN_OK)
@@ -297,8 +320,11 @@ static firn_status init_factors(const struct lora *l, const struct firn_model *m
         return status;
     if (w == NULL)
         return firn_fail(err, FIRN_ERR_MEMORY, .key = path, .what = "out of memory for it");
-    const firn_status started =
-        firn_lora_start(l->start, l->n_iter, w, B->shape.dim[0], A->shape.dim[1], A->shape.dim[0], scale_of(l, path),
+    const bool is_loftq = l->start == FIRN_START_LOFTQ;
+    const firn_status started = is_loftq
+        ? firn_lora_start_loftq(m->quantised, (int) l->loftq_iter, w, B->shape.dim[0], A->shape.dim[1], A->shape.dim[0], path,
+                                flat + A->offset, flat + B->offset, NULL, err)
+        : firn_lora_start(l->start, l->n_iter, w, B->shape.dim[0], A->shape.dim[1], A->shape.dim[0], scale_of(l, path),
                         seed, path, flat + A->offset, flat + B->offset, err);
     free(w);
     return started;
@@ -308,15 +334,69 @@ static firn_status init(const void *settings, const struct firn_model *m, const 
                         uint64_t seed, float *flat, struct firn_error *err)
 {
     const struct lora *l = settings;
-    const bool decomposes = anchors(l) || l->start == FIRN_START_ORTHOGONAL;
+    const bool is_loftq = l->start == FIRN_START_LOFTQ;
+    const bool decomposes = anchors(l) || l->start == FIRN_START_ORTHOGONAL || is_loftq;
     firn_status status = firn_tokens_init(&l->tokens, m, params, flat, err);
     char path[600];
     for (size_t i = 0; i < params->count && status == FIRN_OK && decomposes; i++)
-        if (firn_wrap_path(&params->list[i], "lora_A.weight", path, sizeof path))
+        if (firn_wrap_path(&params->list[i], "lora_A.weight", path, sizeof path) && (!is_loftq || firn_model_quantises(m, path)))
             status = init_factors(l, m, params, &params->list[i], path, seed, flat, err);
     for (size_t i = 0; i < params->count && status == FIRN_OK; i++)
         if (firn_wrap_path(&params->list[i], MAGNITUDE, path, sizeof path))
             status = init_magnitude(l, m, params, &params->list[i], path, flat, err);
+    return status;
+}
+
+/* The codes of one layer after the last of several turns. */
+static firn_status freeze_one(const struct lora *l, struct firn_model *m, const struct firn_param *A, const char *path,
+                              struct firn_error *err)
+{
+    const struct firn_tensor *t;
+    const char *name = FIRN_STR("%s.weight", path);
+    const firn_status found = firn_model_matrix(m, name, &t, err);
+    if (found)
+        return found;
+    const struct firn_shape shape = firn_wrap_matrix_shape(m, path, t);
+    const int64_t r = A->shape.dim[0], n = firn_shape_count(&shape);
+    float *w = firn_wrap_matrix(m, path, t), *base = malloc(sizeof *base * (size_t) (n + 1));
+    float *factors = malloc(sizeof *factors * (size_t) (r * (shape.dim[0] + shape.dim[1]) + 1));
+    void *codes = NULL;
+    firn_status status = w != NULL && base != NULL && factors != NULL
+                             ? FIRN_OK
+                             : firn_fail(err, FIRN_ERR_MEMORY, .key = path, .what = "out of memory for it");
+    if (status == FIRN_OK)
+        status = firn_lora_start_loftq(m->quantised, (int) l->loftq_iter, w, shape.dim[0], shape.dim[1], r, path, factors,
+                                       factors + r * shape.dim[1], base, err);
+    if (status == FIRN_OK)
+        status = firn_quantise_codes(m->quantised, &shape, base, &codes, err);
+    if (status == FIRN_OK && firn_weights_keep(&m->weights, name, codes) != FIRN_OK) {
+        free(codes);
+        status = firn_fail(err, FIRN_ERR_MEMORY, .key = path, .what = "out of memory for it");
+    }
+    free(w);
+    free(base);
+    free(factors);
+    return status;
+}
+
+/* LoftQ in several turns quantises not W but W - B A of the turn before: a base of its own, which files of the adapter
+ * stand for by their settings. */
+static firn_status freeze(const struct firn_adapter *a, struct firn_model *m, const struct firn_safetensors *file,
+                          struct firn_error *err)
+{
+    const struct lora *l = a->settings;
+    char path[600];
+    (void) file;
+    firn_status status = FIRN_OK;
+    for (size_t i = 0; i < a->params.count && status == FIRN_OK && l->start == FIRN_START_LOFTQ && l->loftq_iter > 1; i++) {
+        if (!firn_wrap_path(&a->params.list[i], "lora_A.weight", path, sizeof path) || !firn_model_quantises(m, path))
+            continue;
+        if (a->leaf[0] != '\0')
+            status = firn_fail(err, FIRN_ERR_UNSUPPORTED, .key = "loftq_config.loftq_iter",
+                               .expected = "one adapter on this base, or adapters of one turn", .got = "a second one");
+        else if (firn_weights_copy(&m->weights, FIRN_STR("%s.weight", path)) == NULL)
+            status = freeze_one(l, m, &a->params.list[i], path, err);
+    }
     return status;
 }
 
@@ -447,8 +527,10 @@ static void describe(const void *settings, const struct firn_param_set *params, 
     json_object_set_new(config, "alpha_pattern", firn_copy_or_map(l->alpha_pattern));
     json_object_set_new(config, "bias", json_string(bias_words[l->wrap.bias]));
     json_object_set_new(config, "fan_in_fan_out", json_false());
-    json_object_set_new(config, "init_lora_weights",
-                        l->init_lora_weights != NULL ? json_deep_copy(l->init_lora_weights) : json_true());
+    const bool is_plain = l->init_lora_weights == NULL || (l->start == FIRN_START_LOFTQ && l->loftq_iter == 1);
+    json_object_set_new(config, "init_lora_weights", is_plain ? json_true() : json_deep_copy(l->init_lora_weights));
+    if (l->start == FIRN_START_LOFTQ && !is_plain) /* the base is the one of that many turns */
+        json_object_set_new(config, "loftq_config", firn_copy_or_map(l->loftq_config));
     json_object_set_new(config, "layers_pattern", firn_copy_or_null(l->wrap.layers_pattern));
     json_object_set_new(config, "layers_to_transform", firn_copy_or_null(l->wrap.layers_to_transform));
     json_object_set_new(config, "lora_alpha", firn_number_tree(l->alpha));
@@ -479,6 +561,7 @@ const struct firn_method firn_method_lora = {
     .logits = logits,
     .init = init,
     .anchors = anchors,
+    .freeze = freeze,
     .store = store,
     .read = read,
     .rate = rate,
