@@ -127,6 +127,11 @@ static firn_status plan_for(const struct firn_recipe *r, const struct firn_task_
     if (status == FIRN_OK) {
         const int64_t limit = firn_text_limit(m, &adapter);
         p.build.length = task->max_length < limit ? task->max_length : limit;
+        if (r->data.packing) { /* at most: attention's rows may be padded to twice the tokens */
+            p.build.packed = p.build.batch * p.build.length;
+            p.build.batch *= 2;
+            p.may_split = false;
+        }
         status = firn_fit_choose(&a.fit, &p, err);
     }
     if (status == FIRN_OK && !a.fit.fits)
@@ -139,7 +144,7 @@ static firn_status plan_for(const struct firn_recipe *r, const struct firn_task_
     if (status == FIRN_OK) {
         a.trainable = firn_params_count(&adapter.params);
         a.total = firn_model_total(&counts, &adapter.params);
-        a.batch = a.fit.batch;
+        a.batch = r->data.packing ? a.fit.batch / 2 : a.fit.batch;
         a.length = p.build.length;
         a.target = p.build.target;
         a.bytes = a.fit.bytes;

@@ -43,6 +43,48 @@ static void shuffle_batches(struct firn_batches *plan, const struct firn_batches
         plan->list[i] = spare[places[i]];
 }
 
+/* A number with three bits behind its first, not below n: few numbers, so that few plans are made. */
+static uint32_t rounded(uint64_t n)
+{
+    uint64_t step = 1;
+    while (step * 16 <= n)
+        step *= 2;
+    const uint64_t up = (n + step - 1) / step * step;
+    return up < UINT32_MAX ? (uint32_t) up : UINT32_MAX;
+}
+
+/* Counts examples into the batch that starts at `first`, whose longest may not be the first. */
+static void fill(struct firn_batch *batch, const uint32_t *order, const uint32_t *lengths, uint32_t n,
+                 const struct firn_batches_params *p)
+{
+    const uint64_t most = (uint64_t) p->batch_size * p->max_length;
+    uint64_t tokens = 0;
+    while (batch->first + batch->count < n) {
+        const uint32_t length = lengths[order[batch->first + batch->count]];
+        const uint32_t at_least = rounded(padded(p, length > batch->length ? length : batch->length, p->max_length));
+        const uint32_t longest = at_least < p->max_length ? at_least : p->max_length;
+        const uint64_t rows = rounded((uint64_t) batch->count + 1);
+        if (batch->count > 0 && (tokens + length > most || rows * longest > 2 * most))
+            break;
+        tokens += length;
+        batch->length = longest;
+        batch->count++;
+    }
+    batch->rows = rounded(batch->count);
+    batch->packed = rounded(tokens > 0 ? tokens : 1);
+    batch->packed = batch->packed > most && tokens <= most ? (uint32_t) most : batch->packed;
+}
+
+static uint32_t fill_all(struct firn_batches *plan, const uint32_t *lengths, uint32_t n, const struct firn_batches_params *p)
+{
+    uint32_t count = 0;
+    for (uint32_t at = 0; at < n; at += plan->list[count++].count) {
+        plan->list[count] = (struct firn_batch){ .first = at };
+        fill(&plan->list[count], plan->order, lengths, n, p);
+    }
+    return count;
+}
+
 firn_status firn_batches_plan(struct firn_batches *plan, const uint32_t *lengths, uint32_t n,
                               const struct firn_batches_params *p, struct firn_error *err)
 {
@@ -50,7 +92,7 @@ firn_status firn_batches_plan(struct firn_batches *plan, const uint32_t *lengths
     if (p->batch_size == 0 || p->multiple == 0 || p->max_length == 0)
         return firn_fail(err, FIRN_ERR_USAGE, .key = "batch size, multiple and largest length",
                          .expected = "at least 1", .got = "0");
-    const uint32_t count = n / p->batch_size + (n % p->batch_size != 0);
+    const uint32_t count = p->packs ? n : n / p->batch_size + (n % p->batch_size != 0);
     uint32_t *spare = calloc((size_t) n + 1, sizeof *spare);
     struct firn_batch *spare_list = calloc((size_t) count + 1, sizeof *spare_list);
     plan->order = calloc((size_t) n + 1, sizeof *plan->order);
@@ -65,12 +107,14 @@ firn_status firn_batches_plan(struct firn_batches *plan, const uint32_t *lengths
     for (uint32_t i = 0; i < n; i++)
         plan->order[i] = i;
     if (p->shuffles)
-        firn_shuffle(p->seed, STREAM_EXAMPLES, p->epoch, plan->order, n);
+        firn_shuffle(p->seed, STREAM_EXAMPLES, p->packs ? 0 : p->epoch, plan->order, n);
     const uint64_t window = !p->shuffles ? n : p->groups ? (uint64_t) WINDOW * p->batch_size : 0;
     for (uint64_t at = 0; at < n && window > 0; at += window)
         sort_by_length(plan->order + at, n - at < window ? n - (uint32_t) at : (uint32_t) window,
                        lengths, spare);
-    for (uint32_t b = 0; b < count; b++) {
+    if (p->packs)
+        plan->count = fill_all(plan, lengths, n, p);
+    for (uint32_t b = 0; b < count && !p->packs; b++) {
         struct firn_batch *batch = &plan->list[b];
         batch->first = b * p->batch_size;
         batch->count = n - batch->first < p->batch_size ? n - batch->first : p->batch_size;
@@ -82,8 +126,9 @@ firn_status firn_batches_plan(struct firn_batches *plan, const uint32_t *lengths
         }
         batch->length = padded(p, batch->length, p->max_length);
         batch->target = p->targets != NULL ? padded(p, batch->target, p->max_target) : 0;
+        batch->rows = batch->count;
     }
-    if (p->shuffles && p->groups)
+    if (p->shuffles && (p->groups || p->packs))
         shuffle_batches(plan, p, spare, spare_list);
     free(spare);
     free(spare_list);

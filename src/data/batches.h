@@ -13,6 +13,7 @@ struct firn_batch {
     uint32_t first, count; /* into `order` */
     uint32_t length;       /* padded, in tokens */
     uint32_t target;       /* of the second lengths; 0 without them */
+    uint32_t rows, packed; /* packing: rows of attention (count and more), and places for all tokens; else count and 0 */
 };
 
 struct firn_batches {
@@ -30,6 +31,10 @@ struct firn_batches_params {
     uint32_t epoch;
     bool shuffles; /* else examples are taken in order of length, longest first (evaluation) */
     bool groups;   /* batches of similar lengths: windows of 50 batches are sorted */
+    /* Packing: a batch takes examples as long as their tokens are at most batch_size times max_length, and attention's rows,
+     * padded to the longest, twice that. Which examples share a batch is the same in every epoch, so is the number of
+     * batches; their order is not. */
+    bool packs;
 };
 
 firn_status firn_batches_plan(struct firn_batches *plan, const uint32_t *lengths, uint32_t n,

@@ -46,9 +46,14 @@ const struct firn_method *firn_hooks(const struct firn_build *b)
     return b->p->is_bare ? NULL : b->adapter->method;
 }
 
+int64_t firn_n_text(const struct firn_build *b)
+{
+    return b->p->packed > 0 ? b->p->packed : b->p->batch * b->p->length;
+}
+
 int64_t firn_n_tokens(const struct firn_build *b)
 {
-    return b->p->batch * (b->n_virtual + b->p->length);
+    return b->p->packed > 0 ? b->p->packed : b->p->batch * (b->n_virtual + b->p->length);
 }
 
 int64_t firn_n_outputs(const struct firn_build *b)

@@ -119,6 +119,9 @@ static firn_status check(const struct firn_model *m, const struct firn_build_par
         firn_str_free(&can);
         return status;
     }
+    if (p->packed > 0 && (p->task != FIRN_TASK_CAUSAL_LM || p->cache_length > 0 || p->picked_logits || p->fills_blind))
+        return firn_fail(err, FIRN_ERR_USAGE, .key = "packed", .expected = "training or evaluation of causal_lm",
+                         .got = "another graph");
     const bool classifies = p->task == FIRN_TASK_SEQ_CLS || p->task == FIRN_TASK_TOKEN_CLS;
     if (classifies && (p->n_labels < 1 || p->n_labels > 1 << 24))
         return firn_fail(err, FIRN_ERR_USAGE, .key = "labels", .expected = "at least one",
@@ -166,6 +169,10 @@ firn_status firn_model_build(struct firn_build *b, struct firn_graph *g, struct 
     if (status)
         return status;
     *b = (struct firn_build){ .g = g, .model = m, .adapter = adapter, .p = p, .layer = -1 };
+    const struct firn_method *method = firn_hooks(b);
+    if (p->packed > 0 && method != NULL && (method->kv != NULL || method->input != NULL))
+        return firn_fail(err, FIRN_ERR_UNSUPPORTED, .file = adapter->file, .key = "data.packing",
+                         .expected = "a method that puts nothing in front of each example", .got = method->name);
     b->n_prefix = firn_hooks(b) != NULL ? adapter->n_prefix : 0; /* positions are asked for before keys are */
     const firn_val x = m->arch->body(b);
     const struct firn_head head = m->arch->head[p->task](b, x);
@@ -202,6 +209,7 @@ firn_status firn_model_collect(struct firn_model *m, struct firn_adapter *adapte
     struct firn_graph *g = firn_graph_create();
     struct firn_build b = { 0 };
     small.batch = small.length = 1;
+    small.packed = 0;
     small.target = p->task == FIRN_TASK_SEQ2SEQ_LM;
     small.has_loss = false;
     if (g == NULL)

@@ -267,6 +267,8 @@ firn_status firn_quantise_values(enum firn_dtype dtype, const struct firn_shape 
 
 struct firn_build_params {
     int64_t batch, length;         /* B rows of T tokens */
+    int64_t packed;                /* causal_lm: the rows' tokens lie behind each other, in so many places; only attention
+                                    * sees B rows of T; 0: all B T are computed */
     int64_t target;                /* seq2seq_lm: tokens that the decoder reads; `length` is the encoder's */
     enum firn_task task;
     enum firn_problem problem;
@@ -293,6 +295,8 @@ const char *firn_cache_name(char *text, size_t size, const char *what, int64_t l
  *   input_ids, token_type_ids, position_ids [B T] i32; attention_mask [B, T] i32; pick [B] i32: row of the pooled token
  *   (BERT b T; Llama b T + the last position that is no padding);
  *   decoder_input_ids [B target] i32: seq2seq_lm, where the rows of `pick` are the decoder's;
+ *   packed: input_ids, position_ids and labels are [packed]; pack_rows [B T] i32: where a row's token lies (-1: padding), and
+ *   unpack_rows [packed] i32 the other way round;
  *   virtual_ids [B T] i32: rows of a method's table where input_ids is -1, else -1 (prompts of several tasks);
  *   labels i32: [B] for sequence classification, [B target] for seq2seq_lm, else [B T], shifted already for causal_lm,
  *   -100 = not counted;
@@ -368,6 +372,7 @@ void firn_pop_layer(struct firn_build *b);
 const struct firn_method *firn_hooks(const struct firn_build *b);
 /* Rows of activations: B (virtual + T). */
 int64_t firn_n_tokens(const struct firn_build *b);
+int64_t firn_n_text(const struct firn_build *b); /* without virtual tokens */
 /* Rows that the head sees: those, or the decoder's B target. */
 int64_t firn_n_outputs(const struct firn_build *b);
 /* A base tensor at scope.name: frozen leaf, or a view of the trained parameters. */

@@ -6,6 +6,7 @@
 struct embed_attrs {
     int64_t padding; /* the row that gets no gradient; -1: none */
     int64_t first;   /* of a slice: the id of its first row */
+    uint32_t inverse; /* the value that holds, for each row of the table, its place among the ids; 0: rows may be there twice */
 };
 
 struct dw_attrs {
@@ -68,6 +69,12 @@ static const struct firn_op embed_dw;
 
 static void embed_grad(struct firn_graph *g, const struct firn_node *n, const firn_val *dy, firn_val *dx)
 {
+    const struct embed_attrs *a = n->attrs;
+    if (a->inverse != 0) { /* nothing is summed: rows go back where they came from */
+        if (firn_wants(g, n->in[0]))
+            dx[0] = firn_move_rows(g, dy[0], (firn_val){ a->inverse }, n->in[1]);
+        return;
+    }
     const struct dw_attrs attrs = { firn_val_shape(g, n->in[0]).dim[0], ((const struct embed_attrs *) n->attrs)->padding };
     if (firn_wants(g, n->in[0]))
         dx[0] = firn_emit1(g, &embed_dw, (firn_val[]){ dy[0], n->in[1] }, &attrs);
@@ -260,6 +267,11 @@ firn_val firn_embed_padded(struct firn_graph *g, firn_val table, firn_val ids, i
     if (rows > 0)
         return firn_embed_sliced(g, table, ids, rows);
     return firn_emit1(g, &embed, (firn_val[]){ table, ids }, &(struct embed_attrs){ padding, 0 });
+}
+
+firn_val firn_move_rows(struct firn_graph *g, firn_val x, firn_val from, firn_val back)
+{
+    return firn_emit1(g, &embed, (firn_val[]){ x, from }, &(struct embed_attrs){ -1, 0, back.id });
 }
 
 /* Of frozen tables: it has no gradient. */

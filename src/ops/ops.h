@@ -46,6 +46,8 @@ firn_val firn_embed_sliced(struct firn_graph *g, firn_val table, firn_val ids, i
 firn_val firn_matmul_sliced(struct firn_graph *g, firn_val a, firn_val b, const struct firn_matmul_params *p, int64_t rows);
 /* One slice of a table: rows `first` and on, ids counted from the whole table's first row. */
 firn_val firn_embed_from(struct firn_graph *g, firn_val slice, firn_val ids, int64_t first);
+/* Rows of x from other places, zeros where `from` is -1; `back` holds for each row of x the place it went to, or -1. */
+firn_val firn_move_rows(struct firn_graph *g, firn_val x, firn_val from, firn_val back);
 
 /* Elementwise kernels: pushes the element count of out[0] (of in[0] where there is no output); a work group takes 1024. */
 void firn_setup_flat(const struct firn_call *call, const struct firn_limits *limits,

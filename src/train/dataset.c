@@ -329,11 +329,12 @@ firn_status firn_dataset_inputs(const struct firn_dataset *d, const struct firn_
     const int64_t classes = !has_targets ? 0 : p->problem == FIRN_REGRESSION ? 1 : (int64_t) p->labels->count;
     const int32_t pad = m->config.pad_id >= 0 ? (int32_t) m->config.pad_id : 0;
     const bool has_pairs = p->task == FIRN_TASK_SEQ2SEQ_LM;
-    firn_status status = firn_inputs_create(in, batch->count, batch->length, classes, err);
+    firn_status status = firn_inputs_create(in, batch->rows, batch->length, classes, err);
     if (status == FIRN_OK && has_pairs)
         status = firn_inputs_add_target(in, batch->target > 0 ? batch->target : 1, err);
     if (status)
         return status;
+    in->packed = batch->packed;
     /* a table of one row (RoBERTa's) is for type 0, whatever the tokenizer says */
     const bool has_types = m->config.token_types > 1;
     for (uint32_t b = 0; b < batch->count; b++) {

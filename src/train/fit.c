@@ -72,6 +72,7 @@ firn_status firn_fit_forward(uint64_t *total, const struct firn_fit_params *p, i
     struct firn_plan_bytes bytes = { 0 };
     build.batch = batch;
     build.training = false;
+    build.packed = 0;
     const firn_status status = measure(&bytes, p, &build, false, FIRN_RECOMPUTE_NONE, false, err);
     *total = total_of(&bytes);
     return status;

@@ -234,9 +234,55 @@ static firn_status extend(const struct firn_inputs *in, const struct firn_model 
     return FIRN_OK;
 }
 
+/* The tokens that the mask shows, behind each other. */
+static firn_status upload_packed(const struct firn_inputs *in, const struct firn_model *m, const struct firn_build_params *p,
+                                 struct firn_store *store, struct firn_error *err)
+{
+    const size_t n = (size_t) (in->batch * in->length), packed = (size_t) p->packed;
+    int32_t *block = malloc(sizeof *block * (n + 4 * packed + 1));
+    if (block == NULL)
+        return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a batch");
+    int32_t *ids = block, *positions = ids + packed, *labels = positions + packed, *back = labels + packed, *to = back + packed;
+    size_t at = 0;
+    for (size_t i = 0; i < n; i++) {
+        to[i] = -1;
+        if (in->attention_mask[i] == 0)
+            continue;
+        if (at == packed) {
+            free(block);
+            return firn_fail(err, FIRN_ERR_SHAPE, .key = "packed", .expected = FIRN_STR("at most %zu tokens", packed), .got = "more");
+        }
+        ids[at] = in->input_ids[i];
+        positions[at] = in->position_ids[i];
+        labels[at] = in->labels[i];
+        back[at] = (int32_t) i;
+        to[i] = (int32_t) at++;
+    }
+    for (; at < packed; at++) {
+        ids[at] = m->config.pad_id >= 0 ? (int32_t) m->config.pad_id : 0;
+        positions[at] = 0;
+        labels[at] = -100;
+        back[at] = -1;
+    }
+    const struct {
+        const char *name;
+        const int32_t *data;
+        size_t n;
+    } leaves[] = { { "input_ids", ids, packed }, { "position_ids", positions, packed }, { "labels", labels, packed },
+                   { "unpack_rows", back, packed }, { "pack_rows", to, n }, { "attention_mask", in->attention_mask, n } };
+    firn_status status = FIRN_OK;
+    for (size_t i = 0; i < sizeof leaves / sizeof leaves[0] && status == FIRN_OK; i++)
+        if (firn_store_has(store, leaves[i].name) && (leaves[i].data != labels || p->has_loss))
+            status = firn_store_write(store, leaves[i].name, 0, leaves[i].data, sizeof(int32_t) * leaves[i].n, err);
+    free(block);
+    return status;
+}
+
 firn_status firn_inputs_upload(const struct firn_inputs *in, const struct firn_model *m, const struct firn_front *front,
                                const struct firn_build_params *p, struct firn_store *store, struct firn_error *err)
 {
+    if (p->packed > 0)
+        return upload_packed(in, m, p, store, err);
     /* a decoder's keys have no mask, and these positions are the encoder's */
     const struct firn_front here = { front->n_virtual, in->target > 0 ? 0 : front->n_prefix, front->is_peft };
     const size_t one = sizeof(int32_t) * (size_t) in->batch, n = one * (size_t) in->length;

@@ -7,6 +7,7 @@
 
 struct firn_inputs {
     int64_t batch, length, classes;
+    int64_t packed;      /* places for the tokens that the mask shows; 0: all rows go to the device as they are */
     int32_t *input_ids, *token_type_ids, *position_ids, *attention_mask; /* [batch, length] */
     int64_t target;      /* seq2seq_lm: tokens that the decoder reads; else 0 */
     int32_t *decoder_input_ids; /* [batch, target]; NULL without */

@@ -77,6 +77,8 @@ const struct firn_option firn_recipe_data_keys[] = {
     { "chat", .also = { "chat_format" }, .type = FIRN_OPTION_TREE, .offset = AT(chat),
       .help = "how conversations are written: a format's name (chatml, llama3, gemma ...) or {user: ..., assistant: ...} with {content}; "
               "unset: as the model's chat template says" },
+    { "packing", .type = FIRN_OPTION_BOOL, .offset = AT(packing), .fallback = "false",
+      .help = "causal_lm: a micro-batch takes as many examples as batch_size times max_length tokens hold; each is alone in attention" },
     { "problem_type", .type = FIRN_OPTION_TEXT, .offset = AT(problem_type),
       .help = "single_label_classification, multi_label_classification or regression; unset: found in the labels" },
     { NULL }

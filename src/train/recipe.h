@@ -23,6 +23,7 @@ struct firn_recipe_data {
     char *text, *text_pair, *label, *prompt, *completion, *template, *messages;
     json_t *chat;          /* a format's name, or the format; NULL: the model's */
     char *problem_type;
+    bool packing;          /* causal_lm: batches of tokens, not of examples */
 };
 
 struct firn_recipe_train {

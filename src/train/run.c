@@ -69,7 +69,7 @@ static firn_status fit(struct firn_run *r, const struct firn_build_params *longe
     const struct firn_fit_params p = {
         .model = &s->model, .adapter = &s->adapter, .build = *longest, .accumulation = r->accumulation,
         .limits = &s->device->limits, .is_host = s->device->is_host, .is_exact = s->device->is_exact, .is_fixed = wish > 0,
-        .recompute = (enum firn_recompute) (wish > 0 ? wish - 1 : 0), .may_split = recipe->memory_limit > 0,
+        .recompute = (enum firn_recompute) (wish > 0 ? wish - 1 : 0), .may_split = recipe->memory_limit > 0 && longest->packed == 0,
         .limit = recipe->memory_limit > 0 ? (uint64_t) recipe->memory_limit : s->device->limits.memory_bytes };
     struct firn_fit fit;
     firn_status status = firn_fit_choose(&fit, &p, err);
@@ -92,17 +92,41 @@ static firn_status fit(struct firn_run *r, const struct firn_build_params *longe
     return recipe->memory_limit > 0 ? fit_evaluation(r, &p, err) : FIRN_OK;
 }
 
+/* Of all batches the most tokens and the most rows of attention; which they are no single one may be. */
+static firn_status plan_packed(struct firn_run *r, struct firn_build_params *build, struct firn_error *err)
+{
+    const firn_status status = firn_run_plan_epoch(r, 0, err);
+    uint64_t most = 0;
+    if (status)
+        return status;
+    for (uint32_t i = 0; i < r->batches.count; i++) {
+        const struct firn_batch *b = &r->batches.list[i];
+        build->packed = b->packed > build->packed ? b->packed : build->packed;
+        if ((uint64_t) b->rows * b->length > most) {
+            most = (uint64_t) b->rows * b->length;
+            build->batch = b->rows;
+            build->length = b->length;
+        }
+    }
+    struct firn_session_plan *plan;
+    const firn_status fits = fit(r, build, err);
+    return fits ? fits : firn_session_plan_of(&r->session, FIRN_PLAN_TRAIN, build, &plan, err);
+}
+
 /* The longest batch is planned first: its arena then serves all. */
 static firn_status plan_longest(struct firn_run *r, struct firn_error *err)
 {
-    const struct firn_recipe_train *t = &r->recipe->train;
+    const struct firn_recipe *recipe = r->recipe;
+    const struct firn_recipe_train *t = &recipe->train;
     const uint32_t longest = longest_of(r, r->train.lengths, r->task.max_length);
     const uint32_t target = r->train.targets != NULL ? longest_of(r, r->train.targets, r->task.max_target) : 0;
     r->batch_size = t->batch_size;
     r->accumulation = t->gradient_accumulation_steps;
     r->eval_batch_size = t->eval_batch_size;
-    const struct firn_build_params build = firn_session_build(
+    struct firn_build_params build = firn_session_build(
         &r->session, FIRN_PLAN_TRAIN, r->train.count < t->batch_size ? r->train.count : t->batch_size, longest, target);
+    if (recipe->data.packing)
+        return plan_packed(r, &build, err);
     firn_status status = fit(r, &build, err);
     const int64_t batch = r->train.count < r->batch_size ? r->train.count : r->batch_size;
     struct firn_session_plan *plan;

@@ -45,6 +45,8 @@ firn_status firn_run_start(struct firn_run *r, const char *directory, struct fir
 firn_status firn_run_resume(struct firn_run *r, struct firn_error *err);
 firn_status firn_run_checkpoint(struct firn_run *r, struct firn_error *err);
 firn_status firn_run_save_best(struct firn_run *r, struct firn_error *err);
+/* The batches of an epoch. */
+firn_status firn_run_plan_epoch(struct firn_run *r, int64_t epoch, struct firn_error *err);
 /* One line in log.jsonl. */
 firn_status firn_run_log(struct firn_run *r, const struct firn_point *point, struct firn_error *err);
 /* Adapter, firn.json, report. */

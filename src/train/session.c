@@ -282,10 +282,17 @@ struct firn_build_params firn_session_build(const struct firn_session *s, enum f
 firn_status firn_session_plan_pair(struct firn_session *s, enum firn_plan_kind kind, int64_t batch, int64_t length,
                                    int64_t target, struct firn_session_plan **out, struct firn_error *err)
 {
+    struct firn_build_params build = firn_session_build(s, kind, batch, length, target);
+    return firn_session_plan_of(s, kind, &build, out, err);
+}
+
+firn_status firn_session_plan_of(struct firn_session *s, enum firn_plan_kind kind, const struct firn_build_params *params,
+                                 struct firn_session_plan **out, struct firn_error *err)
+{
     for (size_t i = 0; i < s->n_plans; i++) {
         struct firn_session_plan *sp = s->plans[i];
-        if (sp->kind == kind && sp->build.batch == batch && sp->build.length == length &&
-            sp->build.target == target) {
+        if (sp->kind == kind && sp->build.batch == params->batch && sp->build.length == params->length &&
+            sp->build.target == params->target && sp->build.packed == params->packed) {
             *out = sp;
             return FIRN_OK;
         }
@@ -299,7 +306,7 @@ firn_status firn_session_plan_pair(struct firn_session *s, enum firn_plan_kind k
         return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a plan");
     }
     sp->kind = kind;
-    sp->build = firn_session_build(s, kind, batch, length, target);
+    sp->build = *params;
     const firn_status status = build(s, sp, err);
     if (status) {
         firn_plan_destroy(&sp->plan);
@@ -394,6 +401,15 @@ static firn_status look_back(struct firn_session *s, const struct firn_micro *mi
     return status;
 }
 
+/* The plan for a batch that is filled. */
+static firn_status plan_for(struct firn_session *s, enum firn_plan_kind kind, const struct firn_inputs *in,
+                            struct firn_session_plan **out, struct firn_error *err)
+{
+    struct firn_build_params build = firn_session_build(s, kind, in->batch, in->length, in->target);
+    build.packed = in->packed;
+    return firn_session_plan_of(s, kind, &build, out, err);
+}
+
 firn_status firn_session_micro(struct firn_session *s, const struct firn_micro *micro, double *loss, double *norm,
                                struct firn_error *err)
 {
@@ -403,7 +419,7 @@ firn_status firn_session_micro(struct firn_session *s, const struct firn_micro *
                              (int32_t) micro->step, (int32_t) micro->index };
     struct firn_session_plan *sp;
     float value = 0;
-    firn_status status = firn_session_plan_pair(s, FIRN_PLAN_TRAIN, in->batch, in->length, in->target, &sp, err);
+    firn_status status = plan_for(s, FIRN_PLAN_TRAIN, in, &sp, err);
     if (status == FIRN_OK)
         status = firn_inputs_check(in, &s->model, &sp->build, err);
     if (status == FIRN_OK)
@@ -440,7 +456,7 @@ firn_status firn_session_forward(struct firn_session *s, enum firn_plan_kind kin
 {
     struct firn_session_plan *sp;
     float value = 0;
-    firn_status status = firn_session_plan_pair(s, kind, in->batch, in->length, in->target, &sp, err);
+    firn_status status = plan_for(s, kind, in, &sp, err);
     if (status == FIRN_OK)
         status = firn_inputs_check(in, &s->model, &sp->build, err);
     if (status == FIRN_OK)

@@ -88,6 +88,10 @@ firn_status firn_session_plan(struct firn_session *s, enum firn_plan_kind kind, 
 firn_status firn_session_plan_pair(struct firn_session *s, enum firn_plan_kind kind, int64_t batch, int64_t length,
                                    int64_t target, struct firn_session_plan **plan, struct firn_error *err);
 
+/* The same of what firn_session_build() said, or that with `packed`. */
+firn_status firn_session_plan_of(struct firn_session *s, enum firn_plan_kind kind, const struct firn_build_params *params,
+                                 struct firn_session_plan **plan, struct firn_error *err);
+
 /* Makes the cache hold at least `length` rows for each of `batch` sequences; `source` tokens are what an encoder reads (else
  * 0). When it must change, the plans that use it and what it held are dropped. */
 void firn_session_cache(struct firn_session *s, int64_t batch, int64_t length, int64_t source);

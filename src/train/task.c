@@ -55,6 +55,9 @@ static firn_status open_task(struct firn_task_setup *t, const struct firn_recipe
     t->max_length = (uint32_t) r->train.max_length;
     t->quantised = r->quantised;
     t->max_target = t->task == FIRN_TASK_SEQ2SEQ_LM ? (uint32_t) r->train.max_target_length : 0;
+    if (r->data.packing && t->task != FIRN_TASK_CAUSAL_LM)
+        return firn_fail(err, FIRN_ERR_USAGE, .file = r->path, .key = "data.packing", .expected = "task: causal_lm",
+                         .got = firn_task_words[t->task]);
     const bool has_source = r->data.prompt != NULL || r->data.template != NULL;
     if (t->task == FIRN_TASK_SEQ2SEQ_LM && (!has_source || r->data.completion == NULL))
         return firn_fail(err, FIRN_ERR_USAGE, .file = r->path, .key = !has_source ? "data.source" : "data.target",

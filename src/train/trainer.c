@@ -22,7 +22,8 @@ static double now(void)
 /* ceil(N / batch) micro-batches, grouped; the last group of an epoch may be smaller. */
 static int64_t updates_per_epoch(const struct firn_run *r)
 {
-    const int64_t batches = (r->train.count + r->batch_size - 1) / r->batch_size;
+    const int64_t batches = r->recipe->data.packing ? r->batches.count /* of any epoch */
+                                                    : (r->train.count + r->batch_size - 1) / r->batch_size;
     const int64_t accum = r->accumulation;
     return (batches + accum - 1) / accum > 0 ? (batches + accum - 1) / accum : 1;
 }
@@ -37,7 +38,7 @@ void firn_run_plan_steps(struct firn_run *r)
                                           .peak = t->learning_rate, .warmup = (int64_t) warmup, .total = r->total };
 }
 
-static firn_status plan_epoch(struct firn_run *r, int64_t epoch, struct firn_error *err)
+firn_status firn_run_plan_epoch(struct firn_run *r, int64_t epoch, struct firn_error *err)
 {
     const struct firn_recipe_train *t = &r->recipe->train;
     const struct firn_batches_params p = { .batch_size = (uint32_t) r->batch_size,
@@ -45,7 +46,8 @@ static firn_status plan_epoch(struct firn_run *r, int64_t epoch, struct firn_err
                                            .max_length = r->task.max_length, .targets = r->train.targets,
                                            .max_target = r->task.max_target, .seed = (uint64_t) t->seed,
                                            .epoch = (uint32_t) epoch, .shuffles = true,
-                                           .groups = t->group_by_length };
+                                           .groups = t->group_by_length,
+                                           .packs = r->recipe->data.packing };
     firn_batches_free(&r->batches);
     return firn_batches_plan(&r->batches, r->train.lengths, r->train.count, &p, err);
 }
@@ -208,12 +210,12 @@ static firn_status loop(struct firn_run *r, struct firn_error *err)
     const double began = now();
     const int64_t resumed_at = r->step;
     struct window w = { .start = began };
-    firn_status status = r->step < r->total ? plan_epoch(r, r->step / r->per_epoch, err) : FIRN_OK;
+    firn_status status = r->step < r->total ? firn_run_plan_epoch(r, r->step / r->per_epoch, err) : FIRN_OK;
     while (r->step < r->total && status == FIRN_OK) {
         double loss = 0, norm = 0;
         int64_t tokens = 0;
         if (r->step % r->per_epoch == 0)
-            status = plan_epoch(r, r->step / r->per_epoch, err);
+            status = firn_run_plan_epoch(r, r->step / r->per_epoch, err);
         const double start = now(), cores = clock_of(CLOCK_PROCESS_CPUTIME_ID);
         if (status == FIRN_OK)
             status = train_step(r, r->step, &loss, &norm, &tokens, err);

@@ -208,9 +208,52 @@ static void sizes_of_nothing_and_of_everything_are_safe(void **state)
     assert_null(plan.list);
 }
 
+static void packed_batches_hold_as_many_tokens_as_fit(void **state)
+{
+    (void) state;
+    static uint32_t lengths[N_MAX], first[N_MAX];
+    static bool seen[N_MAX];
+    random_lengths(lengths, N_MAX);
+    uint32_t count = 0, moved = 0;
+    for (uint32_t epoch = 0; epoch < 3; epoch++) {
+        struct firn_batches plan;
+        struct firn_error err = { 0 };
+        const struct firn_batches_params p = { .batch_size = 4, .multiple = 8, .max_length = 128, .seed = 5, .epoch = epoch,
+                                               .shuffles = true, .groups = true, .packs = true };
+        uint64_t tokens = 0, places = 0;
+        check_ok(firn_batches_plan(&plan, lengths, N_MAX, &p, &err), &err);
+        memset(seen, 0, sizeof seen);
+        for (uint32_t b = 0; b < plan.count; b++) {
+            const struct firn_batch *batch = &plan.list[b];
+            uint64_t sum = 0;
+            for (uint32_t i = 0; i < batch->count; i++) {
+                const uint32_t e = plan.order[batch->first + i];
+                assert_false(seen[e]);
+                seen[e] = true;
+                sum += lengths[e];
+                assert_true(lengths[e] <= batch->length);
+            }
+            assert_true(batch->count > 0 && batch->rows >= batch->count && sum <= batch->packed && batch->packed <= 512);
+            assert_true((uint64_t) batch->rows * batch->length <= 2 * 512 && batch->length <= 128);
+            tokens += sum;
+            places += batch->packed;
+            moved += epoch > 0 && first[b] != batch->first;
+            first[b] = epoch == 0 ? batch->first : first[b];
+        }
+        for (uint32_t i = 0; i < N_MAX; i++)
+            assert_true(seen[i]);
+        assert_true(epoch == 0 || plan.count == count); // resuming counts on it
+        count = plan.count;
+        assert_true(tokens * 10 > places * 9); // little is left empty
+        firn_batches_free(&plan);
+    }
+    assert_true(moved > count);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(packed_batches_hold_as_many_tokens_as_fit),
         cmocka_unit_test(every_example_is_in_one_batch),
         cmocka_unit_test(a_plan_depends_on_seed_and_epoch_and_on_nothing_else),
         cmocka_unit_test(grouping_saves_padding),

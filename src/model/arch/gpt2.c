@@ -84,7 +84,7 @@ static firn_val body(struct firn_build *b)
     const struct firn_config *c = &b->model->config;
     firn_push_scope(b, "transformer");
     const firn_val words = firn_embedding(b, "wte", c->vocabulary, c->width,
-                                          firn_input(b, "input_ids", firn_dims(b->p->batch * b->p->length)));
+                                          firn_input(b, "input_ids", firn_dims(firn_n_text(b))));
     firn_val x = firn_with_virtual(b, words);
     const firn_val at = firn_input(b, "position_ids", firn_dims(firn_n_tokens(b)));
     x = firn_add(b->g, x, firn_embedding(b, "wpe", c->max_positions, c->width, at));

@@ -147,7 +147,7 @@ firn_val firn_decoder_body(struct firn_build *b, firn_val (*layer)(struct firn_b
     const struct firn_config *c = &b->model->config;
     firn_push_scope(b, "model");
     firn_val x = firn_embedding_padded(b, "embed_tokens", c->vocabulary, c->width,
-                                       firn_input(b, "input_ids", firn_dims(b->p->batch * b->p->length)), c->pad_id);
+                                       firn_input(b, "input_ids", firn_dims(firn_n_text(b))), c->pad_id);
     if (c->embedding_scale != 0) /* of the table's rows and of what a method adds to them, but not of virtual tokens */
         x = firn_scale(b->g, x, c->embedding_scale);
     x = firn_with_virtual(b, x);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What blocks are made of besides weights: dropout, self-attention, the ends of sub-layers, virtual tokens. */
 #include "model/model.h"
+#include "ops/ops.h"
 
 #include <math.h>
 
@@ -128,6 +129,16 @@ firn_val firn_self_attention(struct firn_build *b, firn_val q, firn_val k, firn_
         .mask = firn_input(b, masks_window ? "window_mask" : "attention_mask", firn_dims(b->p->batch, n_keys)),
         .dropout = (float) drop, .rng = drop > 0 ? firn_rng(b) : (firn_val){ 0 },
         .stream = drop > 0 ? b->n_dropouts++ : 0 };
+    const bool is_packed = b->p->packed > 0;
+    const firn_val rows = is_packed ? firn_input(b, "pack_rows", firn_dims(b->p->batch * b->p->length)) : (firn_val){ 0 };
+    const firn_val back = is_packed ? firn_input(b, "unpack_rows", firn_dims(b->p->packed)) : (firn_val){ 0 };
+    if (is_packed) { /* attention alone needs rows: padding is zeros there, and hidden */
+        q = firn_move_rows(b->g, q, rows, back);
+        k = firn_move_rows(b->g, k, rows, back);
+        v = firn_move_rows(b->g, v, rows, back);
+    }
     const firn_val y = firn_attention(b->g, q, k, v, &p);
+    if (is_packed)
+        return firn_move_rows(b->g, y, back, rows);
     return b->p->fills_blind && b->p->has_loss && causal ? firn_add(b->g, y, firn_attention_blind(b->g, q, k, v, &p)) : y;
 }
