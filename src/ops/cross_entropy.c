@@ -135,6 +135,7 @@ static void setup_group(const struct firn_call *call, const struct firn_limits *
 }
 
 static const struct firn_kernel kernels[] = {
+    { "cross_entropy_subgroup", "cross_entropy", "LANES=64 SUBGROUPS=1", .needs = FIRN_CAP_SHMEM | FIRN_CAP_SUBGROUP, .setup = setup_group },
     { "cross_entropy_group", "cross_entropy", "LANES=64", .needs = FIRN_CAP_SHMEM, .setup = setup_group },
     { "cross_entropy_lane", "cross_entropy", "LANES=1", .setup = setup_lane },
     { NULL },

@@ -106,6 +106,7 @@ static void setup_group(const struct firn_call *call, const struct firn_limits *
 }
 
 static const struct firn_kernel kernels[] = {
+    { "layer_norm_subgroup", "layer_norm", "LANES=64 SUBGROUPS=1", .needs = FIRN_CAP_SHMEM | FIRN_CAP_SUBGROUP, .setup = setup_group },
     { "layer_norm_group", "layer_norm", "LANES=64", .needs = FIRN_CAP_SHMEM, .setup = setup_group },
     { "layer_norm_lane", "layer_norm", "LANES=1", .setup = setup_lane },
     { NULL },
@@ -233,6 +234,7 @@ static void dx_bound(const struct firn_call *call, int out, double *bound)
 }
 
 static const struct firn_kernel dx_kernels[] = {
+    { "layer_norm_dx_subgroup", "layer_norm_dx", "LANES=64 SUBGROUPS=1", .needs = FIRN_CAP_SHMEM | FIRN_CAP_SUBGROUP, .setup = setup_group },
     { "layer_norm_dx_group", "layer_norm_dx", "LANES=64", .needs = FIRN_CAP_SHMEM, .setup = setup_group },
     { "layer_norm_dx_lane", "layer_norm_dx", "LANES=1", .setup = setup_lane },
     { NULL },
@@ -393,6 +395,8 @@ static const struct firn_kernel dw_join = { "layer_norm_dw_join", "layer_norm_dw
 static const struct firn_kernel dw_sums = { "layer_norm_dw_blocks", "layer_norm_dw", "JOIN=0",
                                             .setup = blocks_setup, .then = &dw_join };
 static const struct firn_kernel dw_kernels[] = {
+    { "layer_norm_dw_subgroup", "layer_norm_stats", "LANES=64 SUBGROUPS=1", .needs = FIRN_CAP_SHMEM | FIRN_CAP_SUBGROUP,
+      .setup = setup_group, .scratch = dw_scratch, .then = &dw_sums },
     { "layer_norm_dw_group", "layer_norm_stats", "LANES=64", .needs = FIRN_CAP_SHMEM,
       .setup = setup_group, .scratch = dw_scratch, .then = &dw_sums },
     { "layer_norm_dw_lane", "layer_norm_stats", "LANES=1", .setup = setup_lane,

@@ -100,6 +100,7 @@ static void setup_group(const struct firn_call *call, const struct firn_limits *
 }
 
 static const struct firn_kernel kernels[] = {
+    { "rms_norm_subgroup", "rms_norm", "LANES=64 SUBGROUPS=1", .needs = FIRN_CAP_SHMEM | FIRN_CAP_SUBGROUP, .setup = setup_group },
     { "rms_norm_group", "rms_norm", "LANES=64", .needs = FIRN_CAP_SHMEM, .setup = setup_group },
     { "rms_norm_lane", "rms_norm", "LANES=1", .setup = setup_lane },
     { NULL },
@@ -216,6 +217,7 @@ static void dx_bound(const struct firn_call *call, int out, double *bound)
 }
 
 static const struct firn_kernel dx_kernels[] = {
+    { "rms_norm_dx_subgroup", "rms_norm_dx", "LANES=64 SUBGROUPS=1", .needs = FIRN_CAP_SHMEM | FIRN_CAP_SUBGROUP, .setup = setup_group },
     { "rms_norm_dx_group", "rms_norm_dx", "LANES=64", .needs = FIRN_CAP_SHMEM, .setup = setup_group },
     { "rms_norm_dx_lane", "rms_norm_dx", "LANES=1", .setup = setup_lane },
     { NULL },
@@ -363,6 +365,8 @@ static const struct firn_kernel dw_join = { "rms_norm_dw_join", "rms_norm_dw", "
 static const struct firn_kernel dw_sums = { "rms_norm_dw_blocks", "rms_norm_dw", "JOIN=0",
                                             .setup = blocks_setup, .then = &dw_join };
 static const struct firn_kernel dw_kernels[] = {
+    { "rms_norm_dw_subgroup", "rms_norm_stats", "LANES=64 SUBGROUPS=1", .needs = FIRN_CAP_SHMEM | FIRN_CAP_SUBGROUP,
+      .setup = setup_group, .scratch = dw_scratch, .then = &dw_sums },
     { "rms_norm_dw_group", "rms_norm_stats", "LANES=64", .needs = FIRN_CAP_SHMEM,
       .setup = setup_group, .scratch = dw_scratch, .then = &dw_sums },
     { "rms_norm_dw_lane", "rms_norm_stats", "LANES=1", .setup = setup_lane, .scratch = dw_scratch,

@@ -138,11 +138,15 @@ static void join_setup(const struct firn_call *call, const struct firn_limits *l
     firn_grid_flat(d, limits, 1);
 }
 
+static const struct firn_kernel join_subgroup = { "sum_subgroup_join", "total", "NORM=0 JOIN=1 LANES=64 SUBGROUPS=1",
+                                               .setup = join_setup };
 static const struct firn_kernel join_group = { "sum_group_join", "total", "NORM=0 JOIN=1 LANES=64",
                                                .setup = join_setup };
 static const struct firn_kernel join_lane = { "sum_lane_join", "total", "NORM=0 JOIN=1 LANES=1",
                                               .setup = join_setup };
 static const struct firn_kernel kernels[] = {
+    { "sum_subgroup", "total", "NORM=0 JOIN=0 LANES=64 SUBGROUPS=1", .needs = FIRN_CAP_SHMEM | FIRN_CAP_SUBGROUP, .setup = groups_setup,
+      .scratch = parts_scratch, .then = &join_subgroup },
     { "sum_group", "total", "NORM=0 JOIN=0 LANES=64", .needs = FIRN_CAP_SHMEM, .setup = groups_setup,
       .scratch = parts_scratch, .then = &join_group },
     { "sum_lane", "total", "NORM=0 JOIN=0 LANES=1", .setup = lanes_setup, .scratch = parts_scratch,

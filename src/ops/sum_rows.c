@@ -60,7 +60,54 @@ static void setup(const struct firn_call *call, const struct firn_limits *limits
     firn_grid_flat(d, limits, (firn_cols(&call->in[0]) + 31) / 32);
 }
 
-static const struct firn_kernel kernels[] = { { "sum_rows", "sum_rows", .setup = setup }, { NULL } };
+/* Many rows: a work group for each 64 of them and 64 columns, then one for each 64 columns. */
+enum { BLOCK = 64 };
+
+static int64_t n_blocks(const struct firn_call *call)
+{
+    return (call->in[0].shape.dim[0] + BLOCK - 1) / BLOCK;
+}
+
+static bool blocks_fit(const struct firn_call *call, const struct firn_limits *limits)
+{
+    (void) limits;
+    return n_blocks(call) > 2;
+}
+
+static size_t blocks_scratch(const struct firn_call *call, const struct firn_limits *limits)
+{
+    (void) limits;
+    return sizeof(float) * (size_t) (n_blocks(call) * firn_count(&call->out[0]) + 1);
+}
+
+static void push_blocks(const struct firn_call *call, const struct firn_limits *limits,
+                        struct firn_dispatch *d, int64_t blocks)
+{
+    const int64_t cols = firn_count(&call->out[0]);
+    firn_push(d, (uint64_t) call->in[0].shape.dim[0]);
+    firn_push(d, (uint64_t) cols);
+    firn_grid_flat(d, limits, (cols + BLOCK - 1) / BLOCK * blocks);
+}
+
+static void blocks_setup(const struct firn_call *call, const struct firn_limits *limits,
+                         struct firn_dispatch *d)
+{
+    push_blocks(call, limits, d, n_blocks(call));
+}
+
+static void join_setup(const struct firn_call *call, const struct firn_limits *limits,
+                       struct firn_dispatch *d)
+{
+    push_blocks(call, limits, d, 1);
+}
+
+static const struct firn_kernel join = { "sum_rows_join", "sum_rows_blocks", "JOIN=1", .setup = join_setup };
+static const struct firn_kernel kernels[] = {
+    { "sum_rows_blocks", "sum_rows_blocks", "JOIN=0", .needs = FIRN_CAP_SHMEM, .accepts = blocks_fit,
+      .setup = blocks_setup, .scratch = blocks_scratch, .then = &join },
+    { "sum_rows", "sum_rows", .setup = setup },
+    { NULL },
+};
 
 static const struct firn_op spread_rows;
 
