@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// y = alpha a b + u v + bias + residual on matrix units: a f32, rounded to f16 after scaling its rows (matmul_scale.comp); b stored
-// in 16 bits; sums in f32. With a quantised b (SPLIT) every operand is two f16, a value and what rounding left of it, and a product
-// three: an error of 2^-20 in place of 2^-11. Tiles of SIDE x SIDE in shared memory, 32 of K at a time; while one is multiplied the next is loaded into
-// registers. u v is one more tile with scales of its own, added where a result is stored. Vectors of 4: k a multiple of 4, with b
-// [k, n] n too; r at most 32.
+// y = alpha a b + u v + bias + residual on matrix units: a f32, its rows scaled (matmul_scale.comp), as two f16: a value and what
+// rounding left of it, which together keep 22 bits; b in 16 bits as it is, or quantised and then in two f16 too (SPLIT_B). SPLIT_A 0:
+// one f16 for a, which keeps 11 bits. Sums in f32. Tiles of SIDE x SIDE in shared memory, 32 of K at a time; while one is multiplied
+// the next is loaded into registers. u v is more of K: sums are brought to the scales of its rows and columns first.
+// Vectors of 4: k a multiple of 4, with b [k, n] n too.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_memory_scope_semantics : require
@@ -16,10 +16,13 @@ layout(local_size_x = 2 * SIDE) in;
 #include "matmul.glsl"
 const uint TILE = SIDE;
 #if B_TYPE >= 3
-#define SPLIT 1
+#define SPLIT_B 1
 #define B_SCALE 64.0 // keeps what is left of weights near 0.01 a normal number; they stay below 1000
+#elif B_TYPE == 2
+#define SPLIT_B 0
+#define B_SCALE 8.0 // bfloat16 above 2^-20 is exact in f16, and below 8000
 #else
-#define SPLIT 0
+#define SPLIT_B 0
 #define B_SCALE 1.0
 #endif
 layout(constant_id = 3) const uint MM = 16; // rows, columns and depth of one matrix
@@ -35,7 +38,6 @@ layout(binding = 7) readonly buffer Scale { float scale[]; };
 
 #define DEPTH 32u
 #define LANES (2u * TILE)
-#define MOST_PARTS 32u // results of a matrix that a lane stores
 #define EACH (DEPTH / 8u) // vectors of a tile that a lane loads
 // rows are padded by 16 bytes: lanes of a matrix then meet different banks. Tiles of a, u and of b [n, k] lie as [row][k], of b [k, n] as [k][col]
 #define STRIDE (DEPTH / 4u + 2u)
@@ -48,13 +50,11 @@ layout(binding = 7) readonly buffer Scale { float scale[]; };
 #define ROWS_B DEPTH
 #define LAYOUT_B gl_CooperativeMatrixLayoutRowMajor
 #endif
-shared f16vec4 tile_a[TILE * STRIDE];
-shared f16vec4 tile_b[max(ROWS_B * STRIDE_B, TILE * STRIDE)];
-#if SPLIT == 1
-shared f16vec4 left_a[TILE * STRIDE];
-shared f16vec4 left_b[max(ROWS_B * STRIDE_B, TILE * STRIDE)];
-#endif
-shared float stage[WAVES_M * WAVES_N * MM * NN];
+// tiles as f16, four to a uvec2: of a, what is left of it, of b, what is left of it; results pass through the same memory as floats
+const uint SIZE_A = TILE * STRIDE, SIZE_B = ROWS_B * STRIDE_B > SIZE_A ? ROWS_B * STRIDE_B : SIZE_A;
+const uint LEFT_A = SIZE_A, AT_B = SIZE_A * (1 + SPLIT_A), LEFT_B = AT_B + SIZE_B, TILES = AT_B + SIZE_B * (1 + SPLIT_B);
+const uint STAGE = WAVES_M * WAVES_N * MM * NN / 2u;
+shared uvec2 pool[TILES > STAGE ? TILES : STAGE];
 
 const uint TM = TILE / WAVES_M / MM, TN = TILE / WAVES_N / NN;
 coopmat<float, gl_ScopeSubgroup, MM, NN, gl_MatrixUseAccumulator> sum[TM * TN];
@@ -83,7 +83,7 @@ float row_scale[EACH];
 void load(uint k0, uint row0, uint col0)
 {
     const uint lane = gl_LocalInvocationID.x;
-    for (uint i = 0u; i < EACH; i++) {
+    [[unroll]] for (uint i = 0u; i < EACH; i++) {
         const uint l = lane + i * LANES, row = row0 + l / (DEPTH / 4u), q = k0 + l % (DEPTH / 4u) * 4u;
         next_a[i] = row < m && q < k ? a4[(row * k + q) / 4u] * row_scale[i] : vec4(0.0);
 #if TRANS_B == 1
@@ -95,35 +95,41 @@ void load(uint k0, uint row0, uint col0)
     }
 }
 
-#if SPLIT == 1
+#if SPLIT_A == 1
 // what f16 holds exactly, by bits: a compiler may take a conversion there and back for nothing
 vec4 held(vec4 x) { return uintBitsToFloat(floatBitsToUint(x) & 0xffffe000u); }
 #endif
 
+uvec2 to_halves(vec4 x)
+{
+    const f16vec4 y = f16vec4(x);
+    return uvec2(packFloat2x16(y.xy), packFloat2x16(y.zw));
+}
+
 void put_a(uint at, vec4 x)
 {
-#if SPLIT == 1
-    tile_a[at] = f16vec4(held(x));
-    left_a[at] = f16vec4(x - held(x));
+#if SPLIT_A == 1
+    pool[at] = to_halves(held(x));
+    pool[LEFT_A + at] = to_halves(x - held(x));
 #else
-    tile_a[at] = f16vec4(x);
+    pool[at] = to_halves(x);
 #endif
 }
 
 void put_b(uint at, vec4 x)
 {
-#if SPLIT == 1
-    tile_b[at] = f16vec4(held(x));
-    left_b[at] = f16vec4(x - held(x));
+#if SPLIT_B == 1
+    pool[AT_B + at] = to_halves(held(x));
+    pool[LEFT_B + at] = to_halves(x - held(x));
 #else
-    tile_b[at] = f16vec4(x);
+    pool[AT_B + at] = to_halves(x);
 #endif
 }
 
 void put()
 {
     const uint lane = gl_LocalInvocationID.x;
-    for (uint i = 0u; i < EACH; i++) {
+    [[unroll]] for (uint i = 0u; i < EACH; i++) {
         const uint l = lane + i * LANES;
         put_a(l / (DEPTH / 4u) * STRIDE + l % (DEPTH / 4u), next_a[i]);
 #if TRANS_B == 1
@@ -137,20 +143,19 @@ void put()
 #define MATRIX_A coopmat<float16_t, gl_ScopeSubgroup, MM, KK, gl_MatrixUseA>
 #define MATRIX_B coopmat<float16_t, gl_ScopeSubgroup, KK, NN, gl_MatrixUseB>
 
-void multiply(uint wave_m, uint wave_n)
+void multiply(uint wave_m, uint wave_n, uint depth)
 {
     MATRIX_A x[TM];
     MATRIX_B w;
-#if SPLIT == 1
+#if SPLIT_A == 1
     MATRIX_A x_left[TM];
-    MATRIX_B w_left;
 #endif
-    for (uint q = 0u; q < DEPTH; q += KK) {
+    for (uint q = 0u; q < depth; q += KK) {
         [[unroll]] for (uint i = 0u; i < TM; i++) {
             const uint at = ((wave_m * TM + i) * MM) * STRIDE + q / 4u;
-            coopMatLoad(x[i], tile_a, at, STRIDE, gl_CooperativeMatrixLayoutRowMajor);
-#if SPLIT == 1
-            coopMatLoad(x_left[i], left_a, at, STRIDE, gl_CooperativeMatrixLayoutRowMajor);
+            coopMatLoad(x[i], pool, at, STRIDE, gl_CooperativeMatrixLayoutRowMajor);
+#if SPLIT_A == 1
+            coopMatLoad(x_left[i], pool, LEFT_A + at, STRIDE, gl_CooperativeMatrixLayoutRowMajor);
 #endif
         }
         [[unroll]] for (uint j = 0u; j < TN; j++) {
@@ -160,14 +165,15 @@ void multiply(uint wave_m, uint wave_n)
 #else
             const uint at = q * STRIDE_B + col / 4u;
 #endif
-            coopMatLoad(w, tile_b, at, STRIDE_B, LAYOUT_B);
-#if SPLIT == 1
-            coopMatLoad(w_left, left_b, at, STRIDE_B, LAYOUT_B);
+#if SPLIT_B == 1
+            coopMatLoad(w, pool, LEFT_B + at, STRIDE_B, LAYOUT_B);
+            [[unroll]] for (uint i = 0u; i < TM; i++)
+                sum[i * TN + j] = coopMatMulAdd(x[i], w, sum[i * TN + j]);
 #endif
+            coopMatLoad(w, pool, AT_B + at, STRIDE_B, LAYOUT_B);
             [[unroll]] for (uint i = 0u; i < TM; i++) {
-#if SPLIT == 1
+#if SPLIT_A == 1
                 sum[i * TN + j] = coopMatMulAdd(x_left[i], w, sum[i * TN + j]);
-                sum[i * TN + j] = coopMatMulAdd(x[i], w_left, sum[i * TN + j]);
 #endif
                 sum[i * TN + j] = coopMatMulAdd(x[i], w, sum[i * TN + j]);
             }
@@ -175,20 +181,41 @@ void multiply(uint wave_m, uint wave_n)
     }
 }
 
-// u and v of this tile, [row][r] and [col][r]
-void put_more(uint row0, uint col0)
+// is_left: what is left of v, for which u's own rest does not count
+#if SPLIT_A == 1 && SPLIT_B == 0
+#define MORE_TURNS 2u
+vec4 part_of(vec4 x, bool is_left) { return is_left ? x - held(x) : held(x); }
+#else
+#define MORE_TURNS 1u
+vec4 part_of(vec4 x, bool is_left) { return x; }
+#endif
+float v_at(uint i, uint col)
+{
+    return i < r && col < n ? v[MORE == 2u ? col * r + i : i * n + col] * scale[2u * m + col] : 0.0;
+}
+
+// columns q0 .. q0 + DEPTH - 1 of u and rows of v, as tiles of a and b
+void put_more(uint q0, uint row0, uint col0, bool is_left)
 {
     for (uint l = gl_LocalInvocationID.x; l < TILE * DEPTH / 4u; l += LANES) {
-        const uint row = row0 + l / (DEPTH / 4u), col = col0 + l / (DEPTH / 4u), q = l % (DEPTH / 4u) * 4u;
-        vec4 x = vec4(0.0), w = vec4(0.0);
-        for (uint e = 0u; e < 4u; e++) {
+        const uint row = row0 + l / (DEPTH / 4u), q = q0 + l % (DEPTH / 4u) * 4u;
+        vec4 x = vec4(0.0);
+        for (uint e = 0u; e < 4u; e++)
             if (q + e < r && row < m)
                 x[e] = u[row * r + q + e] * scale[m + row];
-            if (q + e < r && col < n)
-                w[e] = v[MORE == 2u ? col * r + q + e : (q + e) * n + col] * scale[2u * m + col];
-        }
+#if SPLIT_A == 1 && SPLIT_B == 0
+        x = is_left ? held(x) : x;
+#endif
         put_a(l / (DEPTH / 4u) * STRIDE + l % (DEPTH / 4u), x);
-        put_b(l / (DEPTH / 4u) * STRIDE + l % (DEPTH / 4u), w);
+#if TRANS_B == 1
+        const uint col = col0 + l / (DEPTH / 4u);
+        put_b(l / (DEPTH / 4u) * STRIDE + l % (DEPTH / 4u),
+              part_of(vec4(v_at(q, col), v_at(q + 1u, col), v_at(q + 2u, col), v_at(q + 3u, col)), is_left));
+#else
+        const uint i = q0 + l / (TILE / 4u), col = col0 + l % (TILE / 4u) * 4u;
+        put_b(l / (TILE / 4u) * STRIDE_B + l % (TILE / 4u),
+              part_of(vec4(v_at(i, col), v_at(i, col + 1u), v_at(i, col + 2u), v_at(i, col + 3u)), is_left));
+#endif
     }
 }
 
@@ -201,7 +228,7 @@ void main()
 {
     const uint lane = gl_LocalInvocationID.x, wave = gl_SubgroupID, row0 = gl_WorkGroupID.y * TILE, col0 = gl_WorkGroupID.x * TILE;
     const uint wave_m = wave / WAVES_N, wave_n = wave % WAVES_N;
-    for (uint i = 0u; i < EACH; i++)
+    [[unroll]] for (uint i = 0u; i < EACH; i++)
         row_scale[i] = scale[min(row0 + (lane + i * LANES) / (DEPTH / 4u), m - 1u)];
     [[unroll]] for (uint i = 0u; i < TM * TN; i++)
         sum[i] = coopmat<float, gl_ScopeSubgroup, MM, NN, gl_MatrixUseAccumulator>(0.0);
@@ -210,52 +237,45 @@ void main()
         put();
         barrier();
         load(k0 + DEPTH, row0, col0);
-        multiply(wave_m, wave_n);
-        barrier();
-    }
-    if (MORE != 0u) {
-        put_more(row0, col0);
+        multiply(wave_m, wave_n, DEPTH);
         barrier();
     }
     const uint mine = wave * MM * NN;
-    float part[MOST_PARTS];
-    [[unroll]] for (uint i = 0u; i < TM; i++)
-        [[unroll]] for (uint j = 0u; j < TN; j++) {
-            const uint row1 = (wave_m * TM + i) * MM, col1 = (wave_n * TN + j) * NN;
-            coopMatStore(sum[i * TN + j], stage, mine, NN, gl_CooperativeMatrixLayoutRowMajor);
-            wait_subgroup();
-            for (uint e = gl_SubgroupInvocationID, c = 0u; e < MM * NN; e += gl_SubgroupSize, c++)
-                part[c] = alpha / B_SCALE * (stage[mine + e] / scale[min(row0 + row1 + e / NN, m - 1u)]);
-            wait_subgroup();
-            if (MORE != 0u) {
-                coopmat<float, gl_ScopeSubgroup, MM, NN, gl_MatrixUseAccumulator> more =
-                    coopmat<float, gl_ScopeSubgroup, MM, NN, gl_MatrixUseAccumulator>(0.0);
-                MATRIX_A x;
-                MATRIX_B w;
-                for (uint q = 0u; q < DEPTH && q < r; q += KK) {
-                    coopMatLoad(x, tile_a, row1 * STRIDE + q / 4u, STRIDE, gl_CooperativeMatrixLayoutRowMajor);
-                    coopMatLoad(w, tile_b, col1 * STRIDE + q / 4u, STRIDE, gl_CooperativeMatrixLayoutColumnMajor);
-                    more = coopMatMulAdd(x, w, more);
-#if SPLIT == 1
-                    MATRIX_A x_left;
-                    MATRIX_B w_left;
-                    coopMatLoad(x_left, left_a, row1 * STRIDE + q / 4u, STRIDE, gl_CooperativeMatrixLayoutRowMajor);
-                    coopMatLoad(w_left, left_b, col1 * STRIDE + q / 4u, STRIDE, gl_CooperativeMatrixLayoutColumnMajor);
-                    more = coopMatMulAdd(x_left, w, more);
-                    more = coopMatMulAdd(x, w_left, more);
-#endif
+    if (MORE != 0u) {
+        [[unroll]] for (uint i = 0u; i < TM; i++)
+            [[unroll]] for (uint j = 0u; j < TN; j++) {
+                const uint row1 = row0 + (wave_m * TM + i) * MM, col1 = col0 + (wave_n * TN + j) * NN;
+                for (uint e = gl_SubgroupInvocationID; e < MM * NN; e += gl_SubgroupSize) {
+                    const uint row = min(row1 + e / NN, m - 1u), col = min(col1 + e % NN, n - 1u);
+                    pool[(mine + e) / 2u][e % 2u] =
+                        floatBitsToUint(alpha / B_SCALE / scale[row] * scale[m + row] * scale[2u * m + col]);
                 }
-                coopMatStore(more, stage, mine, NN, gl_CooperativeMatrixLayoutRowMajor);
+                wait_subgroup();
+                coopmat<float, gl_ScopeSubgroup, MM, NN, gl_MatrixUseAccumulator> to_more;
+                coopMatLoad(to_more, pool, mine / 2u, NN / 2u, gl_CooperativeMatrixLayoutRowMajor);
+                sum[i * TN + j] = sum[i * TN + j] * to_more;
                 wait_subgroup();
             }
-            for (uint e = gl_SubgroupInvocationID, c = 0u; e < MM * NN; e += gl_SubgroupSize, c++) {
-                const uint row = row0 + row1 + e / NN, col = col0 + col1 + e % NN;
-                if (row < m && col < n) {
-                    float x = part[c];
-                    if (MORE != 0u)
-                        x += stage[mine + e] / scale[m + row] / scale[2u * m + col];
-                    y[row * n + col] = with_added(x, row, col);
-                }
+        for (uint turn = 0u; turn < (r + DEPTH - 1u) / DEPTH * MORE_TURNS; turn++) {
+            const uint q0 = turn / MORE_TURNS * DEPTH;
+            barrier();
+            put_more(q0, row0, col0, turn % MORE_TURNS == 1u);
+            barrier();
+            multiply(wave_m, wave_n, min(DEPTH, (r - q0 + KK - 1u) / KK * KK));
+        }
+        barrier();
+    }
+    [[unroll]] for (uint i = 0u; i < TM; i++)
+        [[unroll]] for (uint j = 0u; j < TN; j++) {
+            const uint row1 = row0 + (wave_m * TM + i) * MM, col1 = col0 + (wave_n * TN + j) * NN;
+            coopMatStore(sum[i * TN + j], pool, mine / 2u, NN / 2u, gl_CooperativeMatrixLayoutRowMajor);
+            wait_subgroup();
+            for (uint e = gl_SubgroupInvocationID; e < MM * NN; e += gl_SubgroupSize) {
+                const uint row = row1 + e / NN, col = col1 + e % NN;
+                const float x = uintBitsToFloat(pool[(mine + e) / 2u][e % 2u]);
+                if (row < m && col < n)
+                    y[row * n + col] = with_added(MORE != 0u ? x / scale[m + row] / scale[2u * m + col]
+                                                             : alpha / B_SCALE * (x / scale[row]), row, col);
             }
             wait_subgroup();
         }

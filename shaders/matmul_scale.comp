@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Before a product on matrix units of 16-bit floats: powers of two that bring the largest element of each row of a, each row of u
-// and each column of v near 1, so that neither range nor subnormal numbers cost accuracy. A work group a row or column.
+// and each column of v near 1, so that neither range nor subnormal numbers cost accuracy; of u and v no further than sums of a b
+// can follow. A work group a row or column.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 layout(local_size_x = 64) in;
@@ -42,14 +43,14 @@ void main()
             x = max(x, abs(v[MORE == 2u ? col * r + i : i * n + col]));
         x = reduce(x);
         if (lane == 0u)
-            scale[m + at] = scale_of(x);
+            scale[m + at] = min(scale_of(x), 1.09951163e12); // 2^40
         return;
     }
     for (uint i = lane; i < k; i += 64u)
         x = max(x, abs(a[at * k + i]));
-    x = reduce(x);
+    const float scale_a = scale_of(reduce(x));
     if (lane == 0u)
-        scale[at] = scale_of(x);
+        scale[at] = scale_a;
     if (MORE == 0u)
         return;
     x = 0.0;
@@ -57,5 +58,5 @@ void main()
         x = max(x, abs(u[at * r + i]));
     x = reduce(x);
     if (lane == 0u)
-        scale[m + at] = scale_of(x);
+        scale[m + at] = min(scale_of(x), scale_a * 16777216.0);
 }

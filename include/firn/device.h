@@ -21,7 +21,8 @@ struct firn_device;
 
 struct firn_device_params {
     int n_threads;        // host devices: 0 = as many as the process may use
-    const char *caps;     // "-coopmat,-f16,-subgroup,maxbuf=128M,shmem=16K", "none"; NULL: $FIRN_CAPS
+    const char *caps;     // "-coopmat,+round16,maxbuf=128M,shmem=16K", "none"; NULL: $FIRN_CAPS
+    bool fast_matrices;   // matrix units may round activations to one 16-bit float in place of two: 2^-11 for 2^-20
     bool validation;      // Vulkan validation layers, synchronization validation included
     bool statistics;      // the driver is to tell registers and instructions of kernels: firn conform --pipelines
     struct firn_log log;  // messages of drivers and layers

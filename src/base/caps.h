@@ -15,6 +15,7 @@ enum {
     FIRN_CAP_INT8DOT = 1u << 5,
     FIRN_CAP_BF16 = 1u << 6,     /* bfloat16 cooperative matrix */
     FIRN_CAP_SOFTWARE = 1u << 7, /* runs on a CPU: wants register tiles and no shared memory */
+    FIRN_CAP_ROUND16 = 1u << 8,  /* asked for: matrix units may round activations to one 16-bit float, not two */
 };
 
 enum firn_class { FIRN_CLASS_HOST, FIRN_CLASS_SOFTWARE, FIRN_CLASS_BASIC, FIRN_CLASS_SUBGROUP,

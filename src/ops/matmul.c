@@ -153,12 +153,18 @@ static void matmul_bound(const struct firn_call *call, int out, double *bound)
     bound_of(call, 0, bound);
 }
 
-/* One operand rounded to 11 bits besides; with a quantised b, both kept to 20. */
+/* Both operands kept to 21 bits besides. */
 void firn_matmul_coop_bound(const struct firn_call *call, int out, double *bound)
 {
-    const enum firn_dtype b = call->in[FIRN_MATMUL_B].dtype;
     (void) out;
-    bound_of(call, b == FIRN_F16 || b == FIRN_BF16 ? 2 * 0x1p-11 : 0x1p-19, bound);
+    bound_of(call, 0x1p-19, bound);
+}
+
+/* One rounded to 11. */
+void firn_matmul_coop_fast_bound(const struct firn_call *call, int out, double *bound)
+{
+    (void) out;
+    bound_of(call, 2 * 0x1p-11, bound);
 }
 
 static void matmul_grad(struct firn_graph *g, const struct firn_node *n, const firn_val *dy, firn_val *dx)
@@ -211,6 +217,8 @@ static const struct firn_matmul_attrs nn = { .alpha = 1 }, nt = { .trans_b = tru
     { .in = { D(65, 129), D(67, 129) }, &nt, .dtype = { 0, type }, .no_grad = true },             \
     { .in = { D(65, 67), D(67, 129) }, &nn, .dtype = { 0, type }, .no_grad = true },              \
     { .in = { D(20, 260), D(300, 260) }, &nt, .dtype = { 0, type }, .no_grad = true },            \
+    { .in = { D(36, 516), D(44, 516) }, &nt, .dtype = { 0, type }, .no_grad = true },             \
+    { .in = { D(1024, 12), D(1028, 12) }, &nt, .dtype = { 0, type }, .no_grad = true },           \
     { .in = { D(0, 7), D(11, 7) }, &nt, .dtype = { 0, type }, .no_grad = true }
 static const struct firn_case cases[] = {
     { .in = { D(1, 1), D(1, 1) }, &nn },
@@ -254,6 +262,18 @@ static const struct firn_case cases[] = {
     { .in = { D(70, 100), D(100, 132), D(132), D(70, 132), D(70, 5), D(5, 132) }, &nn, .dtype = { 0, FIRN_BF16 }, .no_grad = true },
     { .in = { D(1024, 36), D(1028, 36), { 0 }, { 0 }, D(1024, 3), D(1028, 3) }, &nt_t, .dtype = { 0, FIRN_BF16 }, .no_grad = true },
     { .in = { D(1028, 36), D(36, 1024) }, &nn, .dtype = { 0, FIRN_F16 }, .no_grad = true },
+    { .in = { D(33, 36), D(68, 36), D(68), D(33, 68), D(33, 70), D(68, 70) }, &nt_t, .dtype = { 0, FIRN_BF16 }, .no_grad = true },
+    { .in = { D(33, 36), D(36, 68), { 0 }, D(33, 68), D(33, 37), D(37, 68) }, &nn, .dtype = { 0, FIRN_F16 }, .no_grad = true },
+    { .in = { D(40, 600), D(600, 36), D(36), D(40, 36), D(40, 3), D(3, 36) }, &nn, .no_grad = true },
+    { .in = { D(33, 530), D(35, 530), D(35), { 0 }, D(33, 5), D(35, 5) }, &nt_t, .no_grad = true },
+    { .in = { D(600, 33), D(600, 36), { 0 }, D(33, 36) }, &tn, .no_grad = true },
+    { .in = { D(600, 36), D(37, 600) }, &tt, .no_grad = true },
+    { .in = { D(36, 516), D(516, 44) }, &nn, .dtype = { 0, FIRN_BF16 }, .no_grad = true },
+    { .in = { D(36, 514), D(44, 514) }, &nt, .dtype = { 0, FIRN_F16 }, .no_grad = true },
+    { .in = { D(7, 516), D(44, 516), D(44), D(7, 44), D(7, 3), D(44, 3) }, &nt_t, .dtype = { 0, FIRN_F16 }, .no_grad = true },
+    { .in = { D(1024, 9), D(9, 1028), D(1028) }, &nn, .no_grad = true },
+    { .in = { D(1024, 12), D(1028, 12), { 0 }, { 0 }, D(1024, 3), D(1028, 3) }, &nt_t, .no_grad = true },
+    { .in = { D(18, 1028), D(18, 1024) }, &tn, .no_grad = true },
     QUANTISED(FIRN_NF4),
     QUANTISED(FIRN_NF4_DOUBLE),
     QUANTISED(FIRN_INT8_ROWS),

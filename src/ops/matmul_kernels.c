@@ -131,22 +131,6 @@ static void narrow_setup(const struct firn_call *call, const struct firn_limits 
     grid(d, tiles(s.m, SOFT_LANES), tiles(s.n, SOFT_SAME_SWAP));
 }
 
-static bool tile_fits(const struct firn_call *call, const struct firn_limits *limits)
-{
-    const struct firn_matmul_sizes s = firn_matmul_sizes(call);
-    return limits->max_lanes >= 128 && limits->shared_bytes >= 16384 && s.m >= 16 && s.n >= 16 &&
-           grid_fits(limits, (s.m + 63) / 64, (s.n + 63) / 64);
-}
-
-static void tile_setup(const struct firn_call *call, const struct firn_limits *limits,
-                       struct firn_dispatch *d)
-{
-    const struct firn_matmul_sizes s = firn_matmul_sizes(call);
-    (void) limits;
-    firn_matmul_push(call, d);
-    grid(d, (s.m + 63) / 64, (s.n + 63) / 64);
-}
-
 static void any_setup(const struct firn_call *call, const struct firn_limits *limits,
                       struct firn_dispatch *d)
 {
@@ -205,12 +189,57 @@ static bool any_fits(const struct firn_call *call, const struct firn_limits *lim
     return true;
 }
 #define coop_fits firn_matmul_coop_fits
+#define tile_fits firn_matmul_tile_fits
+#define tile_large_fits firn_matmul_large_fits
+#define slices_fits firn_matmul_slices_fits
+#define slices_narrow_fits firn_matmul_narrow_fits
+#define slices_low_fits firn_matmul_low_fits
+/* Frozen b of 16 bits or less is read forward (nt) and backward (nn); gradients of trained matrices are tn. */
+#define FROZEN_ACCEPTS(name, dtype)                                                               \
+    ACCEPTS(tile, nn, 0, 0, name, dtype)                                                          \
+    ACCEPTS(tile, nt, 0, 1, name, dtype)                                                          \
+    ACCEPTS(tile_large, nn, 0, 0, name, dtype)                                                    \
+    ACCEPTS(tile_large, nt, 0, 1, name, dtype)                                                    \
+    ACCEPTS(slices, nn, 0, 0, name, dtype)                                                        \
+    ACCEPTS(slices, nt, 0, 1, name, dtype)                                                        \
+    ACCEPTS(slices_low, nn, 0, 0, name, dtype)                                                    \
+    ACCEPTS(slices_low, nt, 0, 1, name, dtype)
+FROZEN_ACCEPTS(f32, FIRN_F32)
+FROZEN_ACCEPTS(f16, FIRN_F16)
+FROZEN_ACCEPTS(bf16, FIRN_BF16)
+FROZEN_ACCEPTS(nf4, FIRN_NF4)
+FROZEN_ACCEPTS(nf4d, FIRN_NF4_DOUBLE)
+FROZEN_ACCEPTS(int8, FIRN_INT8_ROWS)
+ACCEPTS(tile, tn, 1, 0, f16, FIRN_F16)
+ACCEPTS(tile, tn, 1, 0, bf16, FIRN_BF16)
+ACCEPTS(tile, tt, 1, 1, f16, FIRN_F16)
+ACCEPTS(tile, tt, 1, 1, bf16, FIRN_BF16)
+ACCEPTS(tile, tn, 1, 0, f32, FIRN_F32)
+ACCEPTS(tile, tt, 1, 1, f32, FIRN_F32)
+ACCEPTS(tile_large, tn, 1, 0, f32, FIRN_F32)
+ACCEPTS(slices, tn, 1, 0, f32, FIRN_F32)
+ACCEPTS(slices, tt, 1, 1, f32, FIRN_F32)
+ACCEPTS(slices_low, tn, 1, 0, f32, FIRN_F32)
+ACCEPTS(slices_low, tt, 1, 1, f32, FIRN_F32)
+ACCEPTS(slices_narrow, nn, 0, 0, f32, FIRN_F32)
+ACCEPTS(slices_narrow, nt, 0, 1, f32, FIRN_F32)
+ACCEPTS(slices_narrow, tn, 1, 0, f32, FIRN_F32)
+ACCEPTS(slices_narrow, tt, 1, 1, f32, FIRN_F32)
 #define coop_large_fits firn_matmul_coop_large_fits
+#define coop_fast_fits firn_matmul_coop_fast_fits
+#define coop_large_fast_fits firn_matmul_coop_large_fast_fits
 #define COOP_ACCEPTS(name, dtype)                                                                 \
     ACCEPTS(coop, nn, 0, 0, name, dtype)                                                          \
     ACCEPTS(coop, nt, 0, 1, name, dtype)                                                          \
     ACCEPTS(coop_large, nn, 0, 0, name, dtype)                                                    \
     ACCEPTS(coop_large, nt, 0, 1, name, dtype)
+#define COOP_FAST_ACCEPTS(name, dtype)                                                            \
+    ACCEPTS(coop_fast, nn, 0, 0, name, dtype)                                                     \
+    ACCEPTS(coop_fast, nt, 0, 1, name, dtype)                                                     \
+    ACCEPTS(coop_large_fast, nn, 0, 0, name, dtype)                                               \
+    ACCEPTS(coop_large_fast, nt, 0, 1, name, dtype)
+COOP_FAST_ACCEPTS(f16, FIRN_F16)
+COOP_FAST_ACCEPTS(bf16, FIRN_BF16)
 COOP_ACCEPTS(f16, FIRN_F16)
 COOP_ACCEPTS(bf16, FIRN_BF16)
 COOP_ACCEPTS(nf4, FIRN_NF4)
@@ -254,18 +283,6 @@ ACCEPTS(plain, tn, 1, 0, bf16, FIRN_BF16)
 ACCEPTS(plain, tt, 1, 1, f32, FIRN_F32)
 ACCEPTS(plain, tt, 1, 1, f16, FIRN_F16)
 ACCEPTS(plain, tt, 1, 1, bf16, FIRN_BF16)
-ACCEPTS(tile, nn, 0, 0, f32, FIRN_F32)
-ACCEPTS(tile, nn, 0, 0, f16, FIRN_F16)
-ACCEPTS(tile, nn, 0, 0, bf16, FIRN_BF16)
-ACCEPTS(tile, nt, 0, 1, f32, FIRN_F32)
-ACCEPTS(tile, nt, 0, 1, f16, FIRN_F16)
-ACCEPTS(tile, nt, 0, 1, bf16, FIRN_BF16)
-ACCEPTS(tile, tn, 1, 0, f32, FIRN_F32)
-ACCEPTS(tile, tn, 1, 0, f16, FIRN_F16)
-ACCEPTS(tile, tn, 1, 0, bf16, FIRN_BF16)
-ACCEPTS(tile, tt, 1, 1, f32, FIRN_F32)
-ACCEPTS(tile, tt, 1, 1, f16, FIRN_F16)
-ACCEPTS(tile, tt, 1, 1, bf16, FIRN_BF16)
 ACCEPTS(any, nn, 0, 0, f32, FIRN_F32)
 ACCEPTS(any, nn, 0, 0, f16, FIRN_F16)
 ACCEPTS(any, nn, 0, 0, bf16, FIRN_BF16)
@@ -291,9 +308,7 @@ ACCEPTS(split, tt, 1, 1, f32, FIRN_F32)
     ACCEPTS(plain, nt, 0, 1, name, dtype)                                                         \
     ACCEPTS(soft, nn, 0, 0, name, dtype)                                                          \
     ACCEPTS(soft, nt, 0, 1, name, dtype)                                                          \
-    ACCEPTS(tile, nn, 0, 0, name, dtype)                                                          \
-    ACCEPTS(tile, nt, 0, 1, name, dtype)                                                          \
-    ACCEPTS(any, nn, 0, 0, name, dtype)                                                           \
+            ACCEPTS(any, nn, 0, 0, name, dtype)                                                           \
     ACCEPTS(any, nt, 0, 1, name, dtype)
 QUANTISED_ACCEPTS(nf4, FIRN_NF4)
 QUANTISED_ACCEPTS(nf4d, FIRN_NF4_DOUBLE)
@@ -305,22 +320,28 @@ QUANTISED_ACCEPTS(int8, FIRN_INT8_ROWS)
     static const struct firn_kernel coop##size##_##mode##_##name##_ = {                                         \
         "matmul_coop" #size "_" #mode "_" #name "_tiles", "matmul_coop", defines,                            \
         .needs = FIRN_CAP_COOPMAT | FIRN_CAP_SHMEM, .setup = firn_matmul_coop##size##_setup };
-#define COOP_ALL(name, type)                                                                                 \
-    COOP_TILES(, nn, name, "TRANS_A=0 TRANS_B=0 B_TYPE=" #type " SIDE=64")                                  \
-    COOP_TILES(, nt, name, "TRANS_A=0 TRANS_B=1 B_TYPE=" #type " SIDE=64")                                  \
-    COOP_TILES(_large, nn, name, "TRANS_A=0 TRANS_B=0 B_TYPE=" #type " SIDE=128")                           \
-    COOP_TILES(_large, nt, name, "TRANS_A=0 TRANS_B=1 B_TYPE=" #type " SIDE=128")
-COOP_ALL(f16, 1)
-COOP_ALL(bf16, 2)
-COOP_ALL(nf4, 3)
-COOP_ALL(nf4d, 4)
-COOP_ALL(int8, 5)
-#define COOP_KERNEL(size, mode, name)                                                                        \
+#define COOP_ALL(name, type, split)                                                                          \
+    COOP_TILES(, nn, name, "TRANS_A=0 TRANS_B=0 B_TYPE=" #type " SIDE=64 SPLIT_A=" #split)                  \
+    COOP_TILES(, nt, name, "TRANS_A=0 TRANS_B=1 B_TYPE=" #type " SIDE=64 SPLIT_A=" #split)                  \
+    COOP_TILES(_large, nn, name, "TRANS_A=0 TRANS_B=0 B_TYPE=" #type " SIDE=128 SPLIT_A=" #split)           \
+    COOP_TILES(_large, nt, name, "TRANS_A=0 TRANS_B=1 B_TYPE=" #type " SIDE=128 SPLIT_A=" #split)
+COOP_ALL(f16_fast, 1, 0)
+COOP_ALL(bf16_fast, 2, 0)
+COOP_ALL(f16, 1, 1)
+COOP_ALL(bf16, 2, 1)
+COOP_ALL(nf4, 3, 1)
+COOP_ALL(nf4d, 4, 1)
+COOP_ALL(int8, 5, 1)
+#define COOP_KERNEL(size, mode, name, accept, more_needs, bound_)                                            \
     { "matmul_coop" #size "_" #mode "_" #name, "matmul_scale", "TRANS_A=0 TRANS_B=0 B_TYPE=0",               \
-      .needs = FIRN_CAP_COOPMAT | FIRN_CAP_SHMEM, .accepts = coop##size##_##mode##_##name,                   \
-      .setup = firn_matmul_scale_setup, .scratch = firn_matmul_coop_scratch, .bound = firn_matmul_coop_bound,\
+      .needs = FIRN_CAP_COOPMAT | FIRN_CAP_SHMEM | more_needs, .accepts = accept,                            \
+      .setup = firn_matmul_scale_setup, .scratch = firn_matmul_coop_scratch, .bound = bound_,                \
       .then = &coop##size##_##mode##_##name##_ }
-#define COOP(name) COOP_KERNEL(_large, nn, name), COOP_KERNEL(_large, nt, name), COOP_KERNEL(, nn, name), COOP_KERNEL(, nt, name)
+#define COOP_ONE(size, mode, name) COOP_KERNEL(size, mode, name, coop##size##_##mode##_##name, 0, firn_matmul_coop_bound)
+#define FAST_ONE(size, mode, name)                                                                           \
+    COOP_KERNEL(size, mode, name##_fast, coop##size##_fast_##mode##_##name, FIRN_CAP_ROUND16, firn_matmul_coop_fast_bound)
+#define COOP(name) COOP_ONE(_large, nn, name), COOP_ONE(_large, nt, name), COOP_ONE(, nn, name), COOP_ONE(, nt, name)
+#define COOP_FAST(name) FAST_ONE(_large, nn, name), FAST_ONE(_large, nt, name), FAST_ONE(, nn, name), FAST_ONE(, nt, name)
 #define QUANTISED(name, type)                                                                                \
     { "matmul_few_nn_" #name, "matmul_soft", "TRANS_A=0 TRANS_B=0 B_TYPE=" #type " SWAP=0 ROWS=4 WIDE=1",    \
       .needs = FIRN_CAP_SOFTWARE, .accepts = few_nn_##name, .setup = few_setup },                            \
@@ -334,15 +355,44 @@ COOP_ALL(int8, 5)
       .needs = FIRN_CAP_SOFTWARE, .accepts = plain_nn_##name, .setup = soft_setup },                         \
     { "matmul_plain_nt_" #name, "matmul_soft", "TRANS_A=0 TRANS_B=1 B_TYPE=" #type " SWAP=0 ROWS=16 WIDE=0", \
       .needs = FIRN_CAP_SOFTWARE, .accepts = plain_nt_##name, .setup = soft_setup },                         \
-    { "matmul_tile_nn_" #name, "matmul_tile", "TRANS_A=0 TRANS_B=0 B_TYPE=" #type, .needs = FIRN_CAP_SHMEM,  \
-      .accepts = tile_nn_##name, .setup = tile_setup },                                                      \
-    { "matmul_tile_nt_" #name, "matmul_tile", "TRANS_A=0 TRANS_B=1 B_TYPE=" #type, .needs = FIRN_CAP_SHMEM,  \
-      .accepts = tile_nt_##name, .setup = tile_setup },                                                      \
     { "matmul_any_nn_" #name, "matmul_any", "TRANS_A=0 TRANS_B=0 B_TYPE=" #type, .accepts = any_nn_##name,   \
       .setup = any_setup },                                                                                  \
     { "matmul_any_nt_" #name, "matmul_any", "TRANS_A=0 TRANS_B=1 B_TYPE=" #type, .accepts = any_nt_##name,   \
       .setup = any_setup }
+/* Tiles in shared memory: letters, TRANS_A, TRANS_B; type by name and number. */
+#define TRANS_nn "TRANS_A=0 TRANS_B=0"
+#define TRANS_nt "TRANS_A=0 TRANS_B=1"
+#define TRANS_tn "TRANS_A=1 TRANS_B=0"
+#define TRANS_tt "TRANS_A=1 TRANS_B=1"
+#define TILE(mode, name, type)                                                                               \
+    { "matmul_tile_" #mode "_" #name, "matmul_tile",                                                         \
+      TRANS_##mode " B_TYPE=" #type " BM=64 BN=64 TM=4 TN=8 SLICED=0", .needs = FIRN_CAP_SHMEM,              \
+      .accepts = tile_##mode##_##name, .setup = firn_matmul_tile_setup }
+#define TILE_LARGE(mode, name, type)                                                                         \
+    { "matmul_tile_large_" #mode "_" #name, "matmul_tile",                                                   \
+      TRANS_##mode " B_TYPE=" #type " BM=128 BN=128 TM=8 TN=8 SLICED=0", .needs = FIRN_CAP_SHMEM,            \
+      .accepts = tile_large_##mode##_##name, .setup = firn_matmul_large_setup }
+#define SLICES(mode, name, type)                                                                             \
+    { "matmul_slices_" #mode "_" #name, "matmul_tile",                                                       \
+      TRANS_##mode " B_TYPE=" #type " BM=64 BN=64 TM=4 TN=8 SLICED=1", .needs = FIRN_CAP_SHMEM,              \
+      .accepts = slices_##mode##_##name, .setup = firn_matmul_slices_setup,                                  \
+      .scratch = firn_matmul_slices_scratch, .then = &firn_matmul_slices_join }
+#define NARROW(mode, name, type)                                                                             \
+    { "matmul_slices_narrow_" #mode "_" #name, "matmul_tile",                                                \
+      TRANS_##mode " B_TYPE=" #type " BM=64 BN=16 TM=4 TN=4 SLICED=1", .needs = FIRN_CAP_SHMEM,              \
+      .accepts = slices_narrow_##mode##_##name, .setup = firn_matmul_narrow_setup,                           \
+      .scratch = firn_matmul_narrow_scratch, .then = &firn_matmul_narrow_join }
+#define LOW(mode, name, type)                                                                                \
+    { "matmul_slices_low_" #mode "_" #name, "matmul_tile",                                                   \
+      TRANS_##mode " B_TYPE=" #type " BM=16 BN=64 TM=4 TN=4 SLICED=1", .needs = FIRN_CAP_SHMEM,              \
+      .accepts = slices_low_##mode##_##name, .setup = firn_matmul_low_setup,                                 \
+      .scratch = firn_matmul_low_scratch, .then = &firn_matmul_low_join }
+#define FROZEN(name, type)                                                                                   \
+    LOW(nn, name, type), LOW(nt, name, type), TILE_LARGE(nn, name, type), TILE_LARGE(nt, name, type),        \
+    SLICES(nn, name, type), SLICES(nt, name, type), TILE(nn, name, type), TILE(nt, name, type)
 const struct firn_kernel firn_matmul_kernels[] = {
+    COOP_FAST(f16),
+    COOP_FAST(bf16),
     COOP(f16),
     COOP(bf16),
     COOP(nf4),
@@ -424,6 +474,10 @@ const struct firn_kernel firn_matmul_kernels[] = {
       .accepts = plain_tt_f16, .setup = soft_setup },
     { "matmul_plain_tt_bf16", "matmul_soft", "TRANS_A=1 TRANS_B=1 B_TYPE=2 SWAP=0 ROWS=16 WIDE=0", .needs = FIRN_CAP_SOFTWARE,
       .accepts = plain_tt_bf16, .setup = soft_setup },
+    NARROW(nn, f32, 0), NARROW(nt, f32, 0), NARROW(tn, f32, 0), NARROW(tt, f32, 0),
+    LOW(tn, f32, 0), LOW(tt, f32, 0), TILE_LARGE(tn, f32, 0), SLICES(tn, f32, 0), SLICES(tt, f32, 0),
+    FROZEN(f32, 0), FROZEN(f16, 1), FROZEN(bf16, 2), FROZEN(nf4, 3), FROZEN(nf4d, 4), FROZEN(int8, 5),
+    TILE(tn, f32, 0), TILE(tn, f16, 1), TILE(tn, bf16, 2), TILE(tt, f32, 0), TILE(tt, f16, 1), TILE(tt, bf16, 2),
     { "matmul_split_nn", "matmul_split", "JOIN=0 TRANS_A=0 TRANS_B=0 B_TYPE=0", .accepts = split_nn_f32,
       .setup = split_setup, .scratch = split_scratch, .then = &join },
     { "matmul_split_nt", "matmul_split", "JOIN=0 TRANS_A=0 TRANS_B=1 B_TYPE=0", .accepts = split_nt_f32,
@@ -432,30 +486,6 @@ const struct firn_kernel firn_matmul_kernels[] = {
       .setup = split_setup, .scratch = split_scratch, .then = &join },
     { "matmul_split_tt", "matmul_split", "JOIN=0 TRANS_A=1 TRANS_B=1 B_TYPE=0", .accepts = split_tt_f32,
       .setup = split_setup, .scratch = split_scratch, .then = &join },
-    { "matmul_tile_nn_f32", "matmul_tile", "TRANS_A=0 TRANS_B=0 B_TYPE=0", .needs = FIRN_CAP_SHMEM,
-      .accepts = tile_nn_f32, .setup = tile_setup },
-    { "matmul_tile_nn_f16", "matmul_tile", "TRANS_A=0 TRANS_B=0 B_TYPE=1", .needs = FIRN_CAP_SHMEM,
-      .accepts = tile_nn_f16, .setup = tile_setup },
-    { "matmul_tile_nn_bf16", "matmul_tile", "TRANS_A=0 TRANS_B=0 B_TYPE=2", .needs = FIRN_CAP_SHMEM,
-      .accepts = tile_nn_bf16, .setup = tile_setup },
-    { "matmul_tile_nt_f32", "matmul_tile", "TRANS_A=0 TRANS_B=1 B_TYPE=0", .needs = FIRN_CAP_SHMEM,
-      .accepts = tile_nt_f32, .setup = tile_setup },
-    { "matmul_tile_nt_f16", "matmul_tile", "TRANS_A=0 TRANS_B=1 B_TYPE=1", .needs = FIRN_CAP_SHMEM,
-      .accepts = tile_nt_f16, .setup = tile_setup },
-    { "matmul_tile_nt_bf16", "matmul_tile", "TRANS_A=0 TRANS_B=1 B_TYPE=2", .needs = FIRN_CAP_SHMEM,
-      .accepts = tile_nt_bf16, .setup = tile_setup },
-    { "matmul_tile_tn_f32", "matmul_tile", "TRANS_A=1 TRANS_B=0 B_TYPE=0", .needs = FIRN_CAP_SHMEM,
-      .accepts = tile_tn_f32, .setup = tile_setup },
-    { "matmul_tile_tn_f16", "matmul_tile", "TRANS_A=1 TRANS_B=0 B_TYPE=1", .needs = FIRN_CAP_SHMEM,
-      .accepts = tile_tn_f16, .setup = tile_setup },
-    { "matmul_tile_tn_bf16", "matmul_tile", "TRANS_A=1 TRANS_B=0 B_TYPE=2", .needs = FIRN_CAP_SHMEM,
-      .accepts = tile_tn_bf16, .setup = tile_setup },
-    { "matmul_tile_tt_f32", "matmul_tile", "TRANS_A=1 TRANS_B=1 B_TYPE=0", .needs = FIRN_CAP_SHMEM,
-      .accepts = tile_tt_f32, .setup = tile_setup },
-    { "matmul_tile_tt_f16", "matmul_tile", "TRANS_A=1 TRANS_B=1 B_TYPE=1", .needs = FIRN_CAP_SHMEM,
-      .accepts = tile_tt_f16, .setup = tile_setup },
-    { "matmul_tile_tt_bf16", "matmul_tile", "TRANS_A=1 TRANS_B=1 B_TYPE=2", .needs = FIRN_CAP_SHMEM,
-      .accepts = tile_tt_bf16, .setup = tile_setup },
     { "matmul_any_nn_f32", "matmul_any", "TRANS_A=0 TRANS_B=0 B_TYPE=0", .accepts = any_nn_f32, .setup = any_setup },
     { "matmul_any_nn_f16", "matmul_any", "TRANS_A=0 TRANS_B=0 B_TYPE=1", .accepts = any_nn_f16, .setup = any_setup },
     { "matmul_any_nn_bf16", "matmul_any", "TRANS_A=0 TRANS_B=0 B_TYPE=2", .accepts = any_nn_bf16, .setup = any_setup },

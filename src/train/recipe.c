@@ -17,6 +17,7 @@ static const char *const schedule_words[] = { "constant", "constant_with_warmup"
 static const char *const dtype_words[] = { "file", "f32", "f16", "bf16", NULL };
 static const char *const dtype_also[] = { "auto", "float32", "float16", "bfloat16" };
 const enum firn_dtype firn_recipe_dtypes[] = { FIRN_NONE, FIRN_F32, FIRN_F16, FIRN_BF16 };
+static const char *const precision_words[] = { "high", "fast", NULL };
 static const char *const checkpointing_words[] = { "auto", "none", "layer", "nested", NULL };
 static const char *const checkpointing_also[] = { NULL, "false", "true", NULL };
 static const char *const report_words[] = { "none", "tensorboard", NULL };
@@ -36,6 +37,8 @@ const struct firn_option firn_recipe_top[] = {
     { "base_dtype", .also = { "torch_dtype", "dtype" }, .type = FIRN_OPTION_WORD, .offset = AT(base_dtype), .fallback = "file",
       .words = dtype_words, .words_also = dtype_also,
       .help = "how frozen matrices are kept: as in the file, or as f32, f16 or bf16; sums are f32 always" },
+    { "matrix_precision", .type = FIRN_OPTION_WORD, .offset = AT(matrix_precision), .fallback = "high", .words = precision_words,
+      .help = "on a GPU's matrix units: high keeps 21 bits of every operand, fast rounds activations to 11, as f16 does" },
     { "quantization", .also = { "quantization_config", "base_quantization" }, .type = FIRN_OPTION_TREE, .offset = AT(quantization),
       .help = "of the frozen base: nf4, nf4_double, int8, none, or {load_in_4bit: true, bnb_4bit_use_double_quant: true}" },
     { "tasks", .type = FIRN_OPTION_TREE, .offset = AT(tasks),
@@ -261,7 +264,7 @@ static firn_status check_top(const json_t *tree, const char *path, struct firn_e
             strcmp(key, "train") == 0 || strcmp(key, "method") == 0)
             continue;
         static const char *const words[] = { "model", "task", "data", "method", "train",
-                                             "output", "device", "base_dtype", "tasks", "start_from", "memory_limit", NULL };
+                                             "output", "device", "base_dtype", "matrix_precision", "tasks", "start_from", "memory_limit", NULL };
         const char *near = firn_nearest(key, words);
         const char *in = firn_option_find(firn_recipe_train_keys, key) != NULL  ? "train"
                          : firn_option_find(firn_recipe_data_keys, key) != NULL ? "data"

@@ -48,6 +48,7 @@ struct firn_recipe {
     char *model, *output, *device;
     int task;              /* enum firn_task */
     int base_dtype;        /* index into firn_recipe_dtypes */
+    int matrix_precision;  /* 1: fast */
     json_t *quantization;  /* as written ... */
     enum firn_dtype quantised; /* ... and as understood; FIRN_NONE: as the files have it */
     char *start_from;      /* a checkpoint or an adapter to start from; NULL: the method's own start */

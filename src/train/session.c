@@ -76,7 +76,7 @@ firn_status firn_session_open(struct firn_session *s, const struct firn_session_
 {
     memset(s, 0, sizeof *s);
     s->params = *params;
-    const struct firn_device_params device = { .log = params->log };
+    const struct firn_device_params device = { .log = params->log, .fast_matrices = params->fast_matrices };
     firn_status status = params->made != FIRN_NONE
                              ? firn_model_open_config(&s->model, params->model, params->made, err)
                              : firn_model_open(&s->model, params->model, err);

@@ -13,6 +13,7 @@ struct firn_session_params {
     enum firn_dtype base_dtype; /* of the frozen matrices; FIRN_NONE: as stored */
     enum firn_dtype made;       /* not FIRN_NONE: of `model` only config.json is read, matrices of this type are made */
     const char *device;
+    bool fast_matrices;         /* see firn_device_params */
     enum firn_task task;
     enum firn_problem problem;
     int64_t n_labels;

@@ -218,7 +218,8 @@ void firn_task_session_params(const struct firn_task_setup *t, const struct firn
                               struct firn_session_params *p)
 {
     *p = (struct firn_session_params){
-        .model = r->model, .base_dtype = firn_recipe_dtypes[r->base_dtype], .device = r->device, .task = t->task, .problem = t->problem,
+        .model = r->model, .base_dtype = firn_recipe_dtypes[r->base_dtype], .device = r->device,
+        .fast_matrices = r->matrix_precision == 1, .task = t->task, .problem = t->problem,
         .n_labels = firn_task_n_labels(t), .smoothing = (float) r->train.label_smoothing_factor,
         .training = r->train.dropout, .accumulates = r->train.gradient_accumulation_steps > 1,
         .decays_all = r->train.decay_exclude == FIRN_DECAY_ALL, .method = r->method, .method_file = r->path,

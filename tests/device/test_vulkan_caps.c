@@ -47,6 +47,7 @@ static void words_hide_single_capabilities(void **state)
     assert_int_equal(masked("-software").caps, 0xff & ~FIRN_CAP_SOFTWARE);
     assert_true(is_unified);
     assert_int_equal(masked("none,+shmem").caps, FIRN_CAP_SHMEM);
+    assert_int_equal(masked("+round16,-coopmat").caps, 0x1ff & ~FIRN_CAP_COOPMAT);
     assert_int_equal(masked("-unified").caps, 0xff);
     assert_false(is_unified);
     assert_int_equal(masked(NULL).caps, 0xff);
@@ -101,10 +102,14 @@ static void a_mask_reaches_the_device_and_its_class(void **state)
     close_quietly(d);
     setenv("FIRN_CAPS", "-nothing", 1);
     struct firn_error err = { 0 };
-    struct firn_device *bad = NULL;
+    struct firn_device *bad = NULL, *fast = NULL;
     assert_int_equal(firn_vulkan_open(&bad, 0, NULL, NULL, &err), FIRN_ERR_USAGE);
     assert_null(bad);
     unsetenv("FIRN_CAPS");
+    const struct firn_device_params params = { .fast_matrices = true };
+    assert_int_equal(firn_vulkan_open(&fast, 0, NULL, &params, &err), FIRN_OK);
+    assert_true(fast->limits.caps & FIRN_CAP_ROUND16);
+    close_quietly(fast);
 }
 
 static void the_list_says_what_an_open_device_says(void **state)

@@ -21,6 +21,7 @@ static const struct {
     { "f16", FIRN_CAP_F16 },           { "storage16", FIRN_CAP_STORAGE16 },
     { "coopmat", FIRN_CAP_COOPMAT },   { "int8dot", FIRN_CAP_INT8DOT },
     { "bf16", FIRN_CAP_BF16 },         { "software", FIRN_CAP_SOFTWARE },
+    { "round16", FIRN_CAP_ROUND16 },
 };
 enum { N_WORDS = sizeof words / sizeof words[0] };
 
@@ -42,12 +43,12 @@ static firn_status unknown(const char *word, struct firn_error *err)
 {
     static const char *const known[] = { "none", "-subgroup", "-shmem", "+shmem", "-f16",
                                          "-storage16", "-coopmat", "-int8dot", "-bf16",
-                                         "-software", "-unified", "maxbuf=", "shmem=", "lanes=", "slice=", NULL };
+                                         "-software", "+round16", "-unified", "maxbuf=", "shmem=", "lanes=", "slice=", NULL };
     const char *nearest = firn_nearest(word, known);
     return firn_fail(err, FIRN_ERR_USAGE, .file = "FIRN_CAPS", .key = word,
                      .what = nearest != NULL ? FIRN_STR("unknown; did you mean %s?", nearest) : NULL,
                      .expected = "none, or a list of -subgroup -shmem +shmem -f16 -storage16 -coopmat "
-                                 "-int8dot -bf16 -software -unified maxbuf=128M shmem=16K lanes=128 slice=1G");
+                                 "-int8dot -bf16 -software +round16 -unified maxbuf=128M shmem=16K lanes=128 slice=1G");
 }
 
 /* "16K", "128M", "1G", "1024"; 0 when it is not such a size. */
@@ -86,7 +87,7 @@ static firn_status apply(const char *word, struct firn_limits *l, bool *is_unifi
             l->max_binding_bytes = MIN_BINDING;
         return FIRN_OK;
     }
-    if (word[0] == '-' || strcmp(word, "+shmem") == 0) {
+    if (word[0] == '-' || strcmp(word, "+shmem") == 0 || strcmp(word, "+round16") == 0) {
         for (int i = 0; i < N_WORDS; i++) {
             if (strcmp(word + 1, words[i].word) != 0)
                 continue;

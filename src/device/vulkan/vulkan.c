@@ -84,6 +84,8 @@ static firn_status open(struct firn_vk *d, int index, const char *name,
     snprintf(d->base.name, sizeof d->base.name, "%.127s", d->caps.props.deviceName);
     snprintf(d->base.id, sizeof d->base.id, "vulkan:%d", picked);
     snprintf(d->base.driver, sizeof d->base.driver, "%s", d->caps.driver);
+    if (p->fast_matrices)
+        d->base.limits.caps |= FIRN_CAP_ROUND16;
     s = firn_vk_mask(mask, &d->base.limits, &d->caps.is_unified, err);
     if (s == FIRN_OK)
         s = firn_vk_caps_create_device(&d->caps, d->base.limits.caps, &d->device, err);
