@@ -22,6 +22,7 @@ layout(push_constant) uniform Push
     float scale, softcap;
     uint stream, below;
     float factor;
+    uint batch;
 };
 // Scores of hidden pairs lie far below any maximum, so that their probability is 0 even where nothing is seen.
 const float HIDDEN = -3e38, LOWEST = -1e38;

@@ -10,29 +10,7 @@ shared vec4 own_tile[32 * 9], other_tile[32 * 9], score_tile[32 * 9];
 #define TY (gl_LocalInvocationID.x / 8u)
 #define TX (gl_LocalInvocationID.x % 8u)
 #define EACH_CHUNK(c) [[unroll]] for (uint c = 0u; c < CHUNKS; c++)
-#if WIDE == 1
-#define TILE_BUFFER(number, Name, x)                                                              \
-    layout(binding = number) readonly buffer Name { vec4 x[]; };                                  \
-    vec4 x##_at4(uint row, uint c) { return c < D ? x[(row + c) / 4u] : vec4(0.0); }
-#define OUT_BUFFER(number, Name, x)                                                               \
-    layout(binding = number) writeonly buffer Name { vec4 x[]; };                                 \
-    void x##_put(uint row, uint c, vec4 value) { if (c < D) x[(row + c) / 4u] = value; }
-#else
-#define TILE_BUFFER(number, Name, x)                                                              \
-    layout(binding = number) readonly buffer Name { float x[]; };                                 \
-    float x##_one(uint row, uint c) { return c < D ? x[row + c] : 0.0; }                          \
-    vec4 x##_at4(uint row, uint c)                                                                \
-    {                                                                                             \
-        return vec4(x##_one(row, c), x##_one(row, c + 1u), x##_one(row, c + 2u), x##_one(row, c + 3u)); \
-    }
-#define OUT_BUFFER(number, Name, x)                                                               \
-    layout(binding = number) writeonly buffer Name { float x[]; };                                \
-    void x##_put(uint row, uint c, vec4 value)                                                    \
-    {                                                                                             \
-        for (uint i = 0u; i < 4u && c + i < D; i++)                                               \
-            x[row + c + i] = value[i];                                                            \
-    }
-#endif
+#include "attention_buffers.glsl"
 // Loads rows start .. start + 31 (zeros from `end` on), columns 32 chunk .. 32 chunk + 31. `place` maps a row to its
 // place in the tile: SPREAD so that lanes reading rows 4 tx + x for one x find them in different banks.
 #define SPREAD(row) ((row & 3u) * 8u + (row >> 2))

@@ -123,6 +123,14 @@ void firn_attention_stats_bound(const struct firn_call *call, int out, double *b
 void firn_attention_dq_bound(const struct firn_call *call, int out, double *bound);
 void firn_attention_dkv_bound(const struct firn_call *call, int out, double *bound);
 void firn_attention_dbias_bound(const struct firn_call *call, int out, double *bound);
+/* of kernels on matrix units, whose operands are two 16-bit floats each */
+void firn_attention_coop_bound(const struct firn_call *call, int out, double *bound);
+void firn_attention_coop_dq_bound(const struct firn_call *call, int out, double *bound);
+void firn_attention_coop_dkv_bound(const struct firn_call *call, int out, double *bound);
+/* ... one each (FIRN_CAP_ROUND16) */
+void firn_attention_coop_fast_bound(const struct firn_call *call, int out, double *bound);
+void firn_attention_coop_dq_fast_bound(const struct firn_call *call, int out, double *bound);
+void firn_attention_coop_dkv_fast_bound(const struct firn_call *call, int out, double *bound);
 
 /* attention_cpu.c, attention_cpu_grad.c */
 void firn_attention_cpu(const struct firn_call *call);
@@ -136,12 +144,33 @@ size_t firn_attention_grad_scratch(const struct firn_call *call, int n_threads);
 /* attention_kernels.c */
 extern const struct firn_kernel firn_attention_kernels[], firn_attention_stats_kernels[],
     firn_attention_dq_kernels[], firn_attention_dkv_kernels[], firn_attention_dbias_kernels[];
+enum firn_attention_side { FIRN_ATT_QUERIES, FIRN_ATT_KEYS }; /* which rows own the output */
+/* Constants and push constants of shaders/include/attention.glsl, and a group for each `per_group`
+ * of a head's rows, each of which counts `parts` times. */
+void firn_attention_set_up(const struct firn_call *call, const struct firn_limits *limits,
+                           struct firn_dispatch *d, enum firn_attention_side side, uint32_t lanes,
+                           int64_t parts, int64_t per_group);
+void firn_attention_grid(struct firn_dispatch *d, const struct firn_limits *limits, int64_t of_head,
+                         int64_t heads);
+static inline bool firn_attention_is_backward(const struct firn_call *call)
+{
+    return firn_has(&call->in[FIRN_ATT_DY]) && call->in[FIRN_ATT_DY].dtype != FIRN_I32;
+}
+
+/* attention_coop.c: on matrix units. First the largest elements, then 16-bit copies, then attention. */
+enum { FIRN_ATT_COOP_NEEDS = FIRN_CAP_COOPMAT | FIRN_CAP_SUBGROUP | FIRN_CAP_SHMEM };
+bool firn_attention_coop_wide(const struct firn_call *call, const struct firn_limits *limits);
+bool firn_attention_coop_narrow(const struct firn_call *call, const struct firn_limits *limits);
+size_t firn_attention_coop_scratch(const struct firn_call *call, const struct firn_limits *limits);
+void firn_attention_halves(const struct firn_call *call, const struct firn_limits *limits,
+                           struct firn_dispatch *d);
+extern const struct firn_kernel firn_attention_coop_then[2][3][2]; /* in one part or two; pass; wide, narrow */
 
 /* attention_cases.c; a backward op runs the forward cases with dy and stats of its own */
 enum {
-    FIRN_ATT_CASES = 25,
+    FIRN_ATT_CASES = 28,
     FIRN_ATT_STATS_CASES = 4,
-    FIRN_ATT_CASES_B = 24,
+    FIRN_ATT_CASES_B = 27,
     FIRN_ATT_DBIAS_CASES = 9
 };
 extern const struct firn_case firn_attention_cases[], firn_attention_stats_cases[],

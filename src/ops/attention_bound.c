@@ -9,6 +9,30 @@
 static const double u = 0x1p-24;
 /* Below the smallest normal number results may be flushed to zero. */
 static const double tiny = 0x1p-120;
+/* On matrix units an operand is two 16-bit floats: 2^-21 of it is lost, 2^-20 by a product of two. Where it is 2^-17 of
+ * its head's largest or less, a part may be subnormal: 2^-37 of the largest. */
+static const double split = 0x1p-19, small = 0x1p-36;
+/* With FIRN_CAP_ROUND16 it is one: 2^-11 of each. */
+static const double round16 = 0x1p-9;
+
+static double most(const double *x, int64_t n)
+{
+    double m = 0;
+    for (int64_t i = 0; i < n; i++)
+        m = fmax(m, fabs(x[i]));
+    return m;
+}
+
+static void round_operands(struct view *w, const struct firn_call *call, double rounding)
+{
+    if (rounding == 0)
+        return;
+    w->rounding = rounding;
+    w->most_q = most(w->q, firn_count(&call->in[FIRN_ATT_Q]));
+    w->most_k = most(w->k, firn_count(&call->in[FIRN_ATT_K]));
+    w->most_v = most(w->v, firn_count(&call->in[FIRN_ATT_V]));
+    w->most_dy = w->dy != NULL ? most(w->dy, firn_count(&call->in[FIRN_ATT_DY])) : 0;
+}
 
 /* |scale| sum |q k|: what the rounding of a raw score is relative to. */
 static double weight(const struct view *w, int64_t b, int64_t h, int64_t i, int64_t j)
@@ -27,7 +51,9 @@ static double score_error(const struct view *w, int64_t b, int64_t h, int64_t i,
 {
     const double bias = w->bias != NULL ? fabs(w->bias[firn_bias_at(&w->bias_at, h, i, j)]) : 0;
     const double cap = (double) w->attrs->softcap;
-    return u * ((double) (w->n.d + 8) * weight(w, b, h, i, j) + 16 * cap + 3 * (fabs(s) + bias));
+    return u * ((double) (w->n.d + 8) * weight(w, b, h, i, j) + 16 * cap + 3 * (fabs(s) + bias)) +
+           w->rounding * weight(w, b, h, i, j) +
+           (w->rounding > 0 ? small * fabs((double) w->attrs->scale) * (double) w->n.d * w->most_q * w->most_k : 0);
 }
 
 /* Of exp(s - most) when the maximum rises on the way: a factor for each rise, at most one a key,
@@ -43,15 +69,15 @@ static void forward_row(const struct view *w, int64_t b, int64_t h, int64_t i, d
                         double *lse)
 {
     const struct firn_attention_sizes *n = &w->n;
-    double most = -INFINITY, sum = 0, mean = 0, slope;
+    double top = -INFINITY, sum = 0, mean = 0, slope;
     for (int64_t j = 0; j < n->tk; j++)
         if (sees(w, b, i, j))
-            most = fmax(most, score(w, b, h, i, j, &slope));
+            top = fmax(top, score(w, b, h, i, j, &slope));
     for (int64_t j = 0; j < n->tk; j++)
         if (sees(w, b, i, j)) {
-            const double s = score(w, b, h, i, j, &slope), p = exp(s - most);
+            const double s = score(w, b, h, i, j, &slope), p = exp(s - top);
             sum += p;
-            mean += p * expm1(score_error(w, b, h, i, j, s) + exp_error(w, s - most));
+            mean += p * expm1(score_error(w, b, h, i, j, s) + exp_error(w, s - top));
         }
     if (!(sum > 0))
         return; /* nothing is seen: zeros, exactly */
@@ -59,20 +85,21 @@ static void forward_row(const struct view *w, int64_t b, int64_t h, int64_t i, d
     for (int64_t j = 0; j < n->tk && y != NULL; j++)
         if (sees(w, b, i, j)) {
             const double s = score(w, b, h, i, j, &slope),
-                         p = exp(s - most) * factor(w, b, h, i, j);
-            const double off = expm1(score_error(w, b, h, i, j, s) + exp_error(w, s - most)) +
-                               mean + (double) (n->tk + 10) * u;
+                         p = exp(s - top) * factor(w, b, h, i, j);
+            const double off = expm1(score_error(w, b, h, i, j, s) + exp_error(w, s - top)) +
+                               mean + (double) (n->tk + 10) * u + w->rounding;
             for (int64_t c = 0; c < n->d; c++)
-                y[c] += (off * p / sum + tiny) * fabs(w->v[k_at(w, b, h, j) + c]);
+                y[c] += (off * p / sum + tiny) * fabs(w->v[k_at(w, b, h, j) + c]) + small * w->most_v;
         }
     if (lse != NULL)
-        *lse = mean + 0x1p-21 + 6 * u * log(sum) + 2 * u * fabs(most + log(sum));
+        *lse = mean + 0x1p-21 + 6 * u * log(sum) + 2 * u * fabs(top + log(sum));
 }
 
-void firn_attention_bound(const struct firn_call *call, int out, double *bound)
+static void forward_bound(const struct firn_call *call, int out, double *bound, double rounding)
 {
     struct view w;
     view_open(&w, call, false);
+    round_operands(&w, call, rounding);
     memset(bound, 0, sizeof *bound * (size_t) firn_count(&call->out[out]));
     for (int64_t b = 0; b < w.n.b; b++)
         for (int64_t h = 0; h < w.n.h; h++)
@@ -80,6 +107,21 @@ void firn_attention_bound(const struct firn_call *call, int out, double *bound)
                 forward_row(&w, b, h, i, out == 0 ? bound + q_at(&w, b, h, i) : NULL,
                             out == 1 ? bound + row_at(&w, b, h, i) : NULL);
     view_close(&w);
+}
+
+void firn_attention_bound(const struct firn_call *call, int out, double *bound)
+{
+    forward_bound(call, out, bound, 0);
+}
+
+void firn_attention_coop_bound(const struct firn_call *call, int out, double *bound)
+{
+    forward_bound(call, out, bound, split);
+}
+
+void firn_attention_coop_fast_bound(const struct firn_call *call, int out, double *bound)
+{
+    forward_bound(call, out, bound, round16);
 }
 
 /* lse is a copy; delta a sum of D products. */
@@ -103,9 +145,9 @@ void firn_attention_stats_bound(const struct firn_call *call, int out, double *b
     firn_ref_free(dy);
 }
 
-/* Errors of a pair's p f and ds, and what their sums of `terms` others lose: all absolute. */
+/* Errors of a pair's p f and ds, and what their sums of `terms` others lose: all absolute; how large both may be. */
 struct pair_error {
-    double pf, ds, ds_slope;
+    double pf, ds, ds_slope, most_pf, most_ds;
 };
 
 static struct pair_error pair_error(const struct view *w, int64_t b, int64_t h, int64_t i,
@@ -113,7 +155,7 @@ static struct pair_error pair_error(const struct view *w, int64_t b, int64_t h, 
 {
     const double *stats = w->stats + 2 * row_at(w, b, h, i);
     const double *dy = w->dy + q_at(w, b, h, i), *v = w->v + k_at(w, b, h, j);
-    const double f = factor(w, b, h, i, j), sums = (double) (terms + 5) * u;
+    const double f = factor(w, b, h, i, j), sums = (double) (terms + 5) * u + w->rounding;
     double slope, size = 0;
     const double s = score(w, b, h, i, j, &slope), x = s - stats[0], p = exp(x);
     const double s_error = score_error(w, b, h, i, j, s);
@@ -123,7 +165,11 @@ static struct pair_error pair_error(const struct view *w, int64_t b, int64_t h, 
     const double parts = f * size + fabs(stats[1]); /* dp and delta may cancel */
     struct pair_error e;
     e.pf = p * f * (off + sums) + tiny;
-    e.ds = p * ((1 + off) * (double) (w->n.d + 4) * u * f * size + parts * (off + sums)) + tiny;
+    e.ds = p * ((1 + off) * ((double) (w->n.d + 4) * u + w->rounding) * f * size + parts * (off + sums)) + tiny;
+    if (w->rounding > 0)
+        e.ds += p * f * small * (double) w->n.d * w->most_dy * w->most_v;
+    e.most_pf = p * f;
+    e.most_ds = p * parts;
     e.ds_slope = e.ds * slope;
     if (w->attrs->softcap >
         0) /* 1 - t^2, with t off by 16 u and by the raw score's error over the cap */
@@ -131,10 +177,20 @@ static struct pair_error pair_error(const struct view *w, int64_t b, int64_t h, 
     return e;
 }
 
-void firn_attention_dq_bound(const struct firn_call *call, int out, double *bound)
+/* What each of `terms` operands that is small beside the largest one loses in a product with another. */
+static void add_small(double *bound, int64_t n, int64_t terms, double largest, double other)
+{
+    for (int64_t i = 0; i < n; i++)
+        bound[i] += small * (double) terms * largest * other;
+}
+
+static void dq_bound(const struct firn_call *call, int out, double *bound, double rounding)
 {
     struct view w;
     view_open(&w, call, true);
+    round_operands(&w, call, rounding);
+    double most_ds = 0;
+    const double scale = fabs((double) w.attrs->scale);
     memset(bound, 0, sizeof *bound * (size_t) firn_count(&call->out[out]));
     for (int64_t row = 0; row < w.n.b * w.n.h * w.n.tq; row++)
         for (int64_t j = 0; j < w.n.tk; j++) {
@@ -142,17 +198,38 @@ void firn_attention_dq_bound(const struct firn_call *call, int out, double *boun
             if (!sees(&w, b, i, j))
                 continue;
             const struct pair_error e = pair_error(&w, b, h, i, j, w.n.tk);
+            most_ds = fmax(most_ds, e.most_ds);
             for (int64_t c = 0; c < w.n.d; c++)
                 bound[q_at(&w, b, h, i) + c] +=
-                    fabs((double) w.attrs->scale) * e.ds_slope * fabs(w.k[k_at(&w, b, h, j) + c]);
+                    scale * e.ds_slope * fabs(w.k[k_at(&w, b, h, j) + c]);
         }
+    if (rounding > 0)
+        add_small(bound, firn_count(&call->out[out]), w.n.tk, scale * most_ds, w.most_k);
     view_close(&w);
 }
 
-void firn_attention_dkv_bound(const struct firn_call *call, int out, double *bound)
+void firn_attention_dq_bound(const struct firn_call *call, int out, double *bound)
+{
+    dq_bound(call, out, bound, 0);
+}
+
+void firn_attention_coop_dq_bound(const struct firn_call *call, int out, double *bound)
+{
+    dq_bound(call, out, bound, split);
+}
+
+void firn_attention_coop_dq_fast_bound(const struct firn_call *call, int out, double *bound)
+{
+    dq_bound(call, out, bound, round16);
+}
+
+static void dkv_bound(const struct firn_call *call, int out, double *bound, double rounding)
 {
     struct view w;
     view_open(&w, call, true);
+    round_operands(&w, call, rounding);
+    double most_ds = 0, most_pf = 0;
+    const double scale = fabs((double) w.attrs->scale);
     memset(bound, 0, sizeof *bound * (size_t) firn_count(&call->out[out]));
     for (int64_t row = 0; row < w.n.b * w.n.h * w.n.tq; row++)
         for (int64_t j = 0; j < w.n.tk; j++) {
@@ -160,13 +237,32 @@ void firn_attention_dkv_bound(const struct firn_call *call, int out, double *bou
             if (!sees(&w, b, i, j))
                 continue;
             const struct pair_error e = pair_error(&w, b, h, i, j, w.n.tq * w.n.group);
+            most_ds = fmax(most_ds, e.most_ds);
+            most_pf = fmax(most_pf, e.most_pf);
             for (int64_t c = 0; c < w.n.d; c++)
                 bound[k_at(&w, b, h, j) + c] += out == 0
-                                                    ? fabs((double) w.attrs->scale) * e.ds_slope *
-                                                          fabs(w.q[q_at(&w, b, h, i) + c])
+                                                    ? scale * e.ds_slope * fabs(w.q[q_at(&w, b, h, i) + c])
                                                     : e.pf * fabs(w.dy[q_at(&w, b, h, i) + c]);
         }
+    if (rounding > 0)
+        add_small(bound, firn_count(&call->out[out]), w.n.tq * w.n.group, out == 0 ? scale * most_ds : most_pf,
+                  out == 0 ? w.most_q : w.most_dy);
     view_close(&w);
+}
+
+void firn_attention_dkv_bound(const struct firn_call *call, int out, double *bound)
+{
+    dkv_bound(call, out, bound, 0);
+}
+
+void firn_attention_coop_dkv_bound(const struct firn_call *call, int out, double *bound)
+{
+    dkv_bound(call, out, bound, split);
+}
+
+void firn_attention_coop_dkv_fast_bound(const struct firn_call *call, int out, double *bound)
+{
+    dkv_bound(call, out, bound, round16);
 }
 
 void firn_attention_dbias_bound(const struct firn_call *call, int out, double *bound)

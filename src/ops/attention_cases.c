@@ -26,7 +26,10 @@
     X(1, 4, 2, 37, 37,  36, 1, 1, 0.25f,   true,  .causal = 1, .softcap = 3.0f)                  \
     X(2, 3, 3,  5,  4,   3, 1, 2, 0.0f,    false, .causal = 0)                                    \
     X(2, 2, 1,  4,  7,   5, 0, 2, 0.3f,    false, .causal = 1)                                    \
-    X(1, 3, 3, 70, 75,  32, 1, 2, 0.0f,    true,  .causal = 0)
+    X(1, 3, 3, 70, 75,  32, 1, 2, 0.0f,    true,  .causal = 0)                                    \
+    X(1, 2, 1, 33, 18, 160, 0, 0, 0.0f,    true,  .causal = 0)                                    \
+    X(1, 4, 2, 17, 67, 256, 1, 0, 0.2f,    true,  .causal = 1)                                    \
+    X(2, 4, 2, 130, 130, 6, 1, 2, 0.1f,    true,  .causal = 1, .window = 70)
 
 #define DIMS_IF(has, rank, ...) { (has) ? (rank) : 0, { __VA_ARGS__ } }
 #define BIAS_DIMS(BIAS, H, TQ, TK)                                                                \

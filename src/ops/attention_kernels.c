@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Attention's shaders, best first: tiles in shared memory where that is fast; rows in registers on
+/* Attention's shaders, best first: matrix units; tiles in shared memory where that is fast; rows in registers on
  * drivers that run on a CPU; one that takes any shape with few registers. Wide variants take head
  * sizes that are multiples of 4. */
 #include "ops/attention.h"
@@ -28,25 +28,28 @@ static bool fits_narrow(const struct firn_call *call, const struct firn_limits *
     return is_narrow(call, limits) && firn_attention_sizes(call).d <= 48;
 }
 
-static bool is_backward(const struct firn_call *call)
+/* A row of work groups for each head of each sequence, so that a long dispatch can be cut between them. */
+void firn_attention_grid(struct firn_dispatch *d, const struct firn_limits *limits, int64_t of_head, int64_t heads)
 {
-    return firn_has(&call->in[FIRN_ATT_DY]) && call->in[FIRN_ATT_DY].dtype != FIRN_I32;
+    if (of_head > limits->max_groups[0] || heads > limits->max_groups[1]) {
+        firn_grid_flat(d, limits, of_head * heads);
+        return;
+    }
+    d->groups[0] = (uint32_t) of_head;
+    d->groups[1] = (uint32_t) heads;
+    d->groups[2] = 1;
 }
 
-enum side { QUERIES, KEYS }; /* which rows own the output */
-
-/* Constants and push constants of shaders/include/attention.glsl, and a group for each `per_group`
- * of a head's rows, each of which counts `parts` times. */
-static void set_up(const struct firn_call *call, const struct firn_limits *limits,
-                   struct firn_dispatch *d, enum side side, uint32_t lanes, int64_t parts,
-                   int64_t per_group)
+void firn_attention_set_up(const struct firn_call *call, const struct firn_limits *limits,
+                           struct firn_dispatch *d, enum firn_attention_side side, uint32_t lanes,
+                           int64_t parts, int64_t per_group)
 {
     const struct firn_attention_attrs *a = call->attrs;
     const struct firn_attention_sizes n = firn_attention_sizes(call);
     const int first =
-        is_backward(call) ? FIRN_ATT_MASK_B : FIRN_ATT_MASK; /* then bias, random state */
-    const int64_t tiles = ((side == KEYS ? n.tk : n.tq) * parts + per_group - 1) / per_group;
-    const int64_t groups = n.b * (side == KEYS ? n.hkv : n.h) * tiles;
+        firn_attention_is_backward(call) ? FIRN_ATT_MASK_B : FIRN_ATT_MASK; /* then bias, random state */
+    const int64_t tiles = ((side == FIRN_ATT_KEYS ? n.tk : n.tq) * parts + per_group - 1) / per_group;
+    const int64_t groups = n.b * (side == FIRN_ATT_KEYS ? n.hkv : n.h) * tiles;
     const int64_t all = n.tq + n.tk + 1; /* as good as no window, and far from overflow */
     const int32_t ahead = (int32_t) n.ahead, window = (int32_t) (n.window < all ? n.window : all);
     firn_spec(d, lanes);
@@ -68,21 +71,22 @@ static void set_up(const struct firn_call *call, const struct firn_limits *limit
     firn_push(d, a->stream);
     firn_push(d, firn_draw_below(a->dropout));
     firn_push_f32(d, (float) (1.0 / (1.0 - (double) a->dropout)));
-    firn_grid_flat(d, limits, groups);
+    firn_push(d, (uint64_t) n.b);
+    firn_attention_grid(d, limits, tiles, tiles > 0 ? groups / tiles : 0);
 }
 
 /* 8 lanes, each with as many rows as keep the code small: `floats` is how many of D it may unroll;
  * 8 rows at most. */
 static void set_up_rows(const struct firn_call *call, const struct firn_limits *limits,
-                        struct firn_dispatch *d, enum side side, int64_t floats)
+                        struct firn_dispatch *d, enum firn_attention_side side, int64_t floats)
 {
     const struct firn_attention_sizes n = firn_attention_sizes(call);
-    const int64_t rows = side == KEYS ? n.tk : n.tq;
+    const int64_t rows = side == FIRN_ATT_KEYS ? n.tk : n.tq;
     int64_t each = floats / n.d;
     each = each > 8 ? 8 : each;
     each = each > (rows + 7) / 8 ? (rows + 7) / 8 : each;
     each = each < 1 ? 1 : each;
-    set_up(call, limits, d, side, 8, 1, 8 * each);
+    firn_attention_set_up(call, limits, d, side, 8, 1, 8 * each);
     firn_spec(d, (uint32_t) each);
 }
 
@@ -91,7 +95,7 @@ static void set_up_rows(const struct firn_call *call, const struct firn_limits *
     static void name##_tile(const struct firn_call *call, const struct firn_limits *limits,        \
                             struct firn_dispatch *d)                                               \
     {                                                                                              \
-        set_up(call, limits, d, side, 128, 1, 32);                                                 \
+        firn_attention_set_up(call, limits, d, side, 128, 1, 32);                                                 \
     }                                                                                              \
     static void name##_rows_wide(const struct firn_call *call, const struct firn_limits *limits,   \
                                  struct firn_dispatch *d)                                          \
@@ -106,19 +110,19 @@ static void set_up_rows(const struct firn_call *call, const struct firn_limits *
     static void name##_any(const struct firn_call *call, const struct firn_limits *limits,         \
                            struct firn_dispatch *d)                                                \
     {                                                                                              \
-        set_up(call, limits, d, side, 64, (firn_attention_sizes(call).d + 15) / 16, 64);           \
+        firn_attention_set_up(call, limits, d, side, 64, (firn_attention_sizes(call).d + 15) / 16, 64);           \
     }
 
-SETUPS(attention, QUERIES, 512, 128)
-SETUPS(attention_dq, QUERIES, 256, 96)
-SETUPS(attention_dkv, KEYS, 256, 64)
+SETUPS(attention, FIRN_ATT_QUERIES, 512, 128)
+SETUPS(attention_dq, FIRN_ATT_QUERIES, 256, 96)
+SETUPS(attention_dkv, FIRN_ATT_KEYS, 256, 64)
 
 /* A lane an element of the bias. */
 static void dbias(const struct firn_call *call, const struct firn_limits *limits,
                   struct firn_dispatch *d)
 {
     const int64_t elements = firn_count(&call->out[0]);
-    set_up(call, limits, d, QUERIES, 64, 1, 64);
+    firn_attention_set_up(call, limits, d, FIRN_ATT_QUERIES, 64, 1, 64);
     firn_spec(d, (uint32_t) firn_attention_sizes(call).b);
     d->push[0] = (uint32_t) elements;
     firn_grid_flat(d, limits, (elements + 63) / 64);
@@ -145,6 +149,18 @@ static void stats(const struct firn_call *call, const struct firn_limits *limits
 }
 
 /* clang-format off */
+#define COOP_KERNELS(NAME, split, pass, bindings, more_needs, bound_)                               \
+    { NAME "_wide", "attention_halves", "SPLIT=" #split " PASS=0 WIDE=1 " bindings,                 \
+      FIRN_ATT_COOP_NEEDS | more_needs, .accepts = firn_attention_coop_wide,                        \
+      .setup = firn_attention_halves, .scratch = firn_attention_coop_scratch, .bound = bound_,      \
+      .then = &firn_attention_coop_then[split][pass][0] },                                          \
+    { NAME, "attention_halves", "SPLIT=" #split " PASS=0 WIDE=0 " bindings,                         \
+      FIRN_ATT_COOP_NEEDS | more_needs, .accepts = firn_attention_coop_narrow,                      \
+      .setup = firn_attention_halves, .scratch = firn_attention_coop_scratch, .bound = bound_,      \
+      .then = &firn_attention_coop_then[split][pass][1] }
+#define COOP(NAME, pass, bindings, bounds)                                                          \
+    COOP_KERNELS(NAME "_coop_fast", 0, pass, bindings, FIRN_CAP_ROUND16, bounds##_fast_bound),      \
+    COOP_KERNELS(NAME "_coop", 1, pass, bindings, 0, bounds##_bound)
 #define VARIANTS(NAME, name)                                                                       \
     { NAME "_tile_wide", NAME "_tile", "WIDE=1", FIRN_CAP_SHMEM,    0, is_wide,     name##_tile }, \
     { NAME "_tile",      NAME "_tile", "WIDE=0", FIRN_CAP_SHMEM,    0, is_narrow,   name##_tile }, \
@@ -154,9 +170,12 @@ static void stats(const struct firn_call *call, const struct firn_limits *limits
     { NAME "_any",       NAME "_any",  NULL,     0,                 0, NULL,        name##_any },  \
     { NULL }
 
-const struct firn_kernel firn_attention_kernels[] = { VARIANTS("attention", attention) };
-const struct firn_kernel firn_attention_dq_kernels[] = { VARIANTS("attention_dq", attention_dq) };
-const struct firn_kernel firn_attention_dkv_kernels[] = { VARIANTS("attention_dkv", attention_dkv) };
+const struct firn_kernel firn_attention_kernels[] = {
+    COOP("attention", 0, "BACKWARD=0 SCRATCH=8", firn_attention_coop), VARIANTS("attention", attention) };
+const struct firn_kernel firn_attention_dq_kernels[] = {
+    COOP("attention_dq", 1, "BACKWARD=1 SCRATCH=9", firn_attention_coop_dq), VARIANTS("attention_dq", attention_dq) };
+const struct firn_kernel firn_attention_dkv_kernels[] = {
+    COOP("attention_dkv", 2, "BACKWARD=1 SCRATCH=10", firn_attention_coop_dkv), VARIANTS("attention_dkv", attention_dkv) };
 /* clang-format on */
 
 /* Dot products of four where dq and dkv have them, so that they sum alike. */

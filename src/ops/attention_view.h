@@ -16,6 +16,9 @@ struct view {
     bool is_double; /* statistics hold doubles */
     struct firn_draw draw;
     double *out[FIRN_MAX_OUT]; /* for the user of the view */
+    /* for bounds: what rounding both operands of a product costs, relative to the product, and the largest elements, of
+     * which tiny ones lose more */
+    double rounding, most_q, most_k, most_v, most_dy, most_p, most_ds;
     struct firn_attention_bias dbias_at; /* out[0] of dbias */
 };
 

@@ -293,9 +293,14 @@ firn_status firn_vk_caps_create_device(const struct firn_vk_caps *c, uint32_t en
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES,
         .pNext = (void *) chain, .vulkanMemoryModel = VK_TRUE
     };
+    /* work groups sized by a constant, in SPIR-V 1.6; every device of Vulkan 1.3 has it */
+    VkPhysicalDeviceMaintenance4Features sized = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_FEATURES,
+        .pNext = &model, .maintenance4 = VK_TRUE
+    };
     VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR,
-        .pNext = &model, .cooperativeMatrix = VK_TRUE
+        .pNext = &sized, .cooperativeMatrix = VK_TRUE
     };
     VkPhysicalDeviceSubgroupSizeControlFeatures control = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES,
