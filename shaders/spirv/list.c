@@ -24,6 +24,7 @@ int main(void)
     print(&firn_vulkan_probe_kernel);
     print(&firn_vulkan_coopmat_kernel);
     print(&firn_bench_fma_kernel);
+    print(&firn_bench_coop_kernel);
     for (const struct firn_op *const *op = firn_op_list(); *op != NULL; op++)
         for (const struct firn_kernel *k = (*op)->kernels; k != NULL && k->name != NULL; k++)
             print(k);

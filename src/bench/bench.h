@@ -99,7 +99,7 @@ firn_status firn_bench_norm(struct firn_bench *b, struct firn_error *err);
 firn_status firn_bench_adamw(struct firn_bench *b, struct firn_error *err);
 firn_status firn_bench_tokenize(struct firn_bench *b, struct firn_error *err);
 
-/* The probe of multiply-adds; no operation names it. */
-extern const struct firn_kernel firn_bench_fma_kernel;
+/* The probes of multiply-adds and of matrix units; no operation names them. */
+extern const struct firn_kernel firn_bench_fma_kernel, firn_bench_coop_kernel;
 
 #endif

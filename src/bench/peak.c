@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 /* -- the host -- */
 
@@ -143,19 +144,36 @@ static firn_status host_peaks(struct firn_bench *b, const struct firn_bench_sett
 
 /* -- shaders -- */
 
-enum { FMA_GROUPS = 512, FMA_LANES = 64, FMA_TURNS = 256, FMA_CHAINS = 8 };
+enum { GROUPS = 512, FMA_LANES = 64, FMA_CHAINS = 8, SUBGROUPS = 4, COOP_CHAINS = 8, FIRST_TURNS = 16, MOST_TURNS = 1 << 20 };
 
-static void fma_setup(const struct firn_call *call, const struct firn_limits *limits, struct firn_dispatch *d)
+/* How long the chains are is the step's attribute. */
+static void push_turns(const struct firn_call *call, struct firn_dispatch *d)
 {
-    (void) call;
-    (void) limits;
-    d->groups[0] = FMA_GROUPS;
-    firn_push(d, FMA_TURNS);
+    const uint32_t *turns = call->attrs;
+    d->groups[0] = GROUPS;
+    firn_push(d, *turns);
     firn_push_f32(d, 0.999f);
     firn_push_f32(d, 0.001f);
 }
 
+static void fma_setup(const struct firn_call *call, const struct firn_limits *limits, struct firn_dispatch *d)
+{
+    (void) limits;
+    push_turns(call, d);
+}
+
+static void coop_setup(const struct firn_call *call, const struct firn_limits *limits, struct firn_dispatch *d)
+{
+    push_turns(call, d);
+    firn_spec(d, SUBGROUPS * limits->subgroup_size);
+    firn_spec(d, limits->coop_m);
+    firn_spec(d, limits->coop_n);
+    firn_spec(d, limits->coop_k);
+}
+
 const struct firn_kernel firn_bench_fma_kernel = { .name = "peak_fma", .shader = "peak_fma", .setup = fma_setup };
+const struct firn_kernel firn_bench_coop_kernel = { .name = "peak_coop", .shader = "peak_coop", .needs = FIRN_CAP_COOPMAT,
+                                                    .setup = coop_setup };
 
 struct shader {
     struct firn_device *device;
@@ -168,25 +186,49 @@ static firn_status run_shader(void *user, struct firn_error *err)
     return firn_program_run(s->device, &s->program, 1, err);
 }
 
-static firn_status shader_fma(struct firn_bench *b, const struct firn_bench_settings *s, struct firn_error *err)
+/* FLOP/s, and per processor second, of a kernel that does `flops` a turn; chains grow until a run is no matter of starting it. */
+static firn_status shader_peak(struct firn_bench *b, const struct firn_bench_settings *s, const struct firn_kernel *kernel,
+                               double flops, struct firn_bench_time *time, double *peak, double *peak_core,
+                               struct firn_error *err)
 {
-    struct firn_step step = { .label = "multiply-add probe", .n_out = 1, .kernel = &firn_bench_fma_kernel };
+    uint32_t turns = FIRST_TURNS;
+    struct firn_step step = { .label = "peak probe", .n_out = 1, .kernel = kernel, .call.attrs = &turns };
     struct shader shader = { .device = b->device };
-    struct firn_bench_peaks *p = &b->peaks;
-    step.out[0].size = sizeof(float) * FMA_GROUPS * FMA_LANES;
+    step.out[0].size = sizeof(float) * GROUPS * SUBGROUPS * 128;
     firn_status status = firn_buffer_create(b->device, FIRN_MEM_DEVICE, step.out[0].size, &step.out[0].buffer, err);
-    if (status == FIRN_OK)
+    for (double once = 0; status == FIRN_OK && once < 0.01; turns *= once < 0.01 ? 4 : 1) {
+        firn_program_destroy(b->device, &shader.program);
         status = firn_program_create(b->device, &step, 1, &shader.program, err);
+        for (int i = 0; i < 2 && status == FIRN_OK; i++) { /* the first one warms up */
+            const double start = firn_bench_now(CLOCK_MONOTONIC);
+            status = run_shader(&shader, err);
+            once = firn_bench_now(CLOCK_MONOTONIC) - start;
+        }
+        if (turns >= MOST_TURNS)
+            break;
+    }
     if (status == FIRN_OK)
-        status = firn_bench_measure(s, run_shader, &shader, &p->fma_time, err);
-    const double flops = 2.0 * FMA_GROUPS * FMA_LANES * FMA_TURNS * FMA_CHAINS * 4;
+        status = firn_bench_measure(s, run_shader, &shader, time, err);
     if (status == FIRN_OK) {
-        p->fma = flops / p->fma_time.wall;
-        p->fma_core = flops / p->fma_time.cpu;
+        *peak = flops * turns / time->wall;
+        *peak_core = flops * turns / time->cpu;
     }
     firn_program_destroy(b->device, &shader.program);
     firn_buffer_destroy(b->device, &step.out[0].buffer);
     return status;
+}
+
+static firn_status shader_peaks(struct firn_bench *b, const struct firn_bench_settings *s, struct firn_error *err)
+{
+    struct firn_bench_peaks *p = &b->peaks;
+    const struct firn_limits *l = &b->device->limits;
+    const double fma = 2.0 * GROUPS * FMA_LANES * FMA_CHAINS * 4;
+    const double coop = 2.0 * GROUPS * SUBGROUPS * COOP_CHAINS * l->coop_m * l->coop_n * l->coop_k;
+    const firn_status status = shader_peak(b, s, &firn_bench_fma_kernel, fma, &p->fma_time, &p->fma, &p->fma_core, err);
+    if (status != FIRN_OK || !(l->caps & FIRN_CAP_COOPMAT) || SUBGROUPS * l->subgroup_size > l->max_lanes)
+        return status;
+    snprintf(p->matrix_name, sizeof p->matrix_name, "f16 matrices of %u x %u x %u, f32 sums", l->coop_m, l->coop_n, l->coop_k);
+    return shader_peak(b, s, &firn_bench_coop_kernel, coop, &p->matrix_time, &p->matrix, &p->matrix_core, err);
 }
 
 /* The elementwise kernel that reads one number and writes one. */
@@ -234,6 +276,6 @@ firn_status firn_bench_peaks(struct firn_bench *b, struct firn_error *err)
     brief.steps = false;
     if (b->device->is_host)
         return host_peaks(b, &brief, err);
-    const firn_status status = shader_fma(b, &brief, err);
+    const firn_status status = shader_peaks(b, &brief, err);
     return status ? status : shader_copy(b, &brief, err);
 }
