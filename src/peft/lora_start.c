@@ -195,3 +195,19 @@ firn_status firn_loftq_config_read(const json_t *config, int64_t *bits, int64_t 
     }
     return FIRN_OK;
 }
+
+firn_status firn_lora_check_ranks(const struct firn_param_set *params, const char *file, struct firn_error *err)
+{
+    char path[600];
+    for (size_t i = 0; i < params->count; i++) {
+        const struct firn_param *A = &params->list[i];
+        const struct firn_param *B = firn_wrap_path(A, "lora_A.weight", path, sizeof path)
+                                         ? firn_wrap_find(params, path, "lora_B.weight") : NULL;
+        const int64_t most = B == NULL ? 0 : B->shape.dim[0] < A->shape.dim[1] ? B->shape.dim[0] : A->shape.dim[1];
+        if (B != NULL && A->shape.dim[0] > most)
+            return firn_fail(err, FIRN_ERR_USAGE, .file = file, .key = FIRN_STR("method.r (of %s)", path),
+                             .expected = FIRN_STR("at most %lld, the rank of its weight (rank_pattern sets others)", (long long) most),
+                             .got = FIRN_STR("%lld", (long long) A->shape.dim[0]));
+    }
+    return FIRN_OK;
+}

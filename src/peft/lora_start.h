@@ -24,6 +24,8 @@ firn_status firn_lora_start(enum firn_lora_start start, int n_iter, const float 
                             int64_t r, double scale, uint64_t seed, const char *path, float *A, float *B,
                             struct firn_error *err);
 
+/* Training a LoRA of a higher rank than a weight has is a slip: the error names the first such layer. (Files may hold one.) */
+firn_status firn_lora_check_ranks(const struct firn_param_set *params, const char *file, struct firn_error *err);
 /* LoftQ (Li et al. 2023, alg. 1): n_iter times q = quantised(w - B A) as `dtype`, and B A the best approximation of rank r of
  * w - q. `base` [n_out, n_in] (NULL: not wanted) gets what the last q was made of. */
 firn_status firn_lora_start_loftq(enum firn_dtype dtype, int n_iter, const float *w, int64_t n_out, int64_t n_in, int64_t r,

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "data/split.h"
+#include "peft/lora_start.h"
 #include "train/fit.h"
 
 #include <stdlib.h>
@@ -154,6 +155,8 @@ firn_status firn_run_open(struct firn_run *r, bool *is_finished, struct firn_err
     firn_task_session_params(&r->task, recipe, &session);
     session.log = r->params->log;
     status = firn_session_open(&r->session, &session, err);
+    if (status == FIRN_OK && session.adapter == NULL)
+        status = firn_lora_check_ranks(&r->session.adapter.params, recipe->path, err);
     if (status == FIRN_OK && r->session.adapter.params.count == 0)
         status = firn_fail(err, FIRN_ERR_USAGE, .file = recipe->path, .key = "method.type",
                            .expected = "a method that trains something (`firn eval RECIPE` measures this one)",

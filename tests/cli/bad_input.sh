@@ -111,6 +111,8 @@ refuses 2 'did you mean learning_rate?' "$firn" train wrong.yaml
 refuses 2 'did you mean batch_size?' "$firn" train good.yaml train.batch_sise=3
 recipe wrong.yaml bert "$data" 'method: {type: lora, r: 4, lora_alfa: 8, target_modules: [query]}'
 refuses 2 'lora_alpha' "$firn" train wrong.yaml
+recipe wrong.yaml bert "$data" 'method: {type: lora, r: 4000, target_modules: [query]}'
+refuses 2 'method.r (of bert.encoder.layer.0.attention.self.query): expected at most' "$firn" train wrong.yaml
 recipe wrong.yaml bert "$data" 'method: {type: no_such_method}'
 refuses 1 'no_such_method' "$firn" train wrong.yaml
 recipe wrong.yaml bert "$data" 'method: {type: lora, r: 4, target_modules: [querry]}'

@@ -74,9 +74,9 @@ run train ask.yaml output=ask max_steps=400 save_steps=400 learning_rate=1e-1
 "$firn" eval ask.yaml --adapter ask/adapter --data mood.jsonl --json >metrics 2>err || { wrong "eval before asking"; cat err; }
 sed 's/, "answer": .*/}/; s/.*"context": "\(.*\)"}/\1/' mood.jsonl >words
 sed 's/, "answer": .*/}/' mood.jsonl >objects
-"$firn" generate "$golden/models/gpt2" --adapter ask/adapter --task mood --max-new-tokens 8 --json <words >by_task 2>err ||
+"$firn" generate "$golden/models/gpt2" --device cpu --adapter ask/adapter --task mood --max-new-tokens 8 --json <words >by_task 2>err ||
     { wrong "generate --task"; cat err; }
-"$firn" generate "$golden/models/gpt2" --adapter ask/adapter --max-new-tokens 8 --json --batch-size 3 <objects >by_line 2>err ||
+"$firn" generate "$golden/models/gpt2" --device cpu --adapter ask/adapter --max-new-tokens 8 --json --batch-size 3 <objects >by_line 2>err ||
     { wrong "generate with tasks of lines"; cat err; }
 ids() { sed -n 's/.*\("ids":.*\)}/\1/p' "$1"; }
 [ "$(ids by_task)" = "$(ids by_line)" ] && [ "$(wc -l <by_task)" = 16 ] || wrong "--task and taskname differ"
@@ -87,7 +87,7 @@ awk -v found="$found" -v said="$said" 'BEGIN { exit !(said != "" && found == 16 
 asked() { # WORD FLAG ...
     word=$1
     shift
-    "$firn" generate "$golden/models/gpt2" "$@" >out 2>&1 && wrong "taken: $word"
+    "$firn" generate "$golden/models/gpt2" --device cpu "$@" >out 2>&1 && wrong "taken: $word"
     [ "$(wc -l <out)" = 1 ] && grep -q "$word" out || { wrong "not said: $word"; cat out; }
 }
 asked 'taskname' --adapter ask/adapter --prompt 'some words'
