@@ -125,6 +125,8 @@ static firn_status place(struct firn_gguf *g, struct firn_gguf_cursor *c)
     const size_t start = header + (align - header % align) % align;
     const uint64_t room = start <= g->map.size ? g->map.size - start : 0;
     uint64_t next = 0;
+    if (g->n_tensors == 0)
+        return FIRN_OK;
     qsort(g->tensors, g->n_tensors, sizeof *g->tensors, by_offset);
     for (size_t i = 0; i < g->n_tensors; i++) {
         struct firn_gguf_tensor *t = &g->tensors[i];
