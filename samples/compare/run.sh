@@ -39,7 +39,8 @@ methods='
 sizes='[16, 128, 512, 2048]' seeds='[1, 2, 3]' search_size=512 min_steps=200 valid=$data/valid.jsonl test=$data/test.jsonl
 outside=$data/outside.jsonl resume=--resume
 if $quick; then
-    methods=$(echo "$methods" | grep -E 'full|LoRA|head')
+    # of all but LoRA the second rate alone
+    methods=$(echo "$methods" | grep -E 'full|LoRA|head' | sed -E '/LoRA/!s/\[[^,]*, ([^],]*)[^]]*\]/\1/; /LoRA/s/(3e-3, 1e-2), 3e-2/\1/')
     sizes='[16, 64]' seeds='[1, 2]' search_size=64 min_steps=4 valid=$work/compare-valid.jsonl test=$work/compare-test.jsonl
     outside=$work/compare-outside.jsonl
     output=$work/compare-quick resume=--overwrite
