@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The same LoRA training steps in firn and in PyTorch + PEFT, in turns, and the ratio of their times.
 
-    versus_pytorch.py [--firn build/firn] [--device cpu] [--quick] [--json FILE]
+    versus_pytorch.py [--firn build/firn] [--device cpu] [--threads N] [--memory] [--quick] [--json FILE]
 
 Weights are random on both sides (a model is only a config.json), tokens too; float32, AdamW, gradient norm cut to 1.
 Processor time is compared (all threads of a process), because it does not depend on who else uses the machine; wall
-times are printed beside it. On a CUDA device (--torch-device cuda) wall times are compared. Rounds take turns: firn,
+times are printed beside it. Threads of PyTorch that wait for others of their kind spin, which counts as processor time: on
+a machine that others use too, --threads 1 is what is fair to PyTorch. --memory compares the peak resident bytes of whole
+processes instead, each fresh (what importing torch takes is named). On a CUDA device (--torch-device cuda) wall times are compared. Rounds take turns: firn,
 PyTorch, firn, ... and the medians of the rounds are held against each other.
 """
 import argparse
@@ -36,16 +38,44 @@ CASES = [
 ]
 
 
-def firn(args, folder, task, batch, length, lora, seconds):
+def firn_command(args, folder, task, batch, length, lora, seconds, repeat):
     method = "{type: lora, r: %d, lora_alpha: %d, target_modules: [%s]}" % (lora["r"], lora["lora_alpha"],
                                                                           ", ".join(lora["target_modules"]))
-    out = subprocess.run([args.firn, "bench", "train", "--device", args.device, "--model", folder, "--task", task,
-                          "--batch", str(batch), "--length", str(length), "--method", method, "--seconds", str(seconds),
-                          "--repeat", "50", "--no-peaks", "--json"], check=True, capture_output=True, text=True).stdout
+    return [args.firn, "bench", "train", "--device", args.device, "--model", folder, "--task", task, "--batch", str(batch),
+            "--length", str(length), "--method", method, "--seconds", str(seconds), "--repeat", str(repeat), "--no-peaks",
+            "--json"]
+
+
+def firn(args, folder, task, batch, length, lora, seconds):
+    out = subprocess.run(firn_command(args, folder, task, batch, length, lora, seconds, 50), check=True, capture_output=True,
+                         text=True).stdout
     answer = json.loads(out)
     row = answer["rows"][0]
     bytes_all = sum(v for k, v in answer["bytes"].items() if k != "allocated")
     return dict(wall=row["seconds"], cpu=row["core_seconds"], bytes=bytes_all)
+
+
+def peak(command):
+    """Peak resident bytes of a process (ru_maxrss is in KiB on Linux)."""
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    if status != 0:
+        raise RuntimeError("%s failed" % command[:3])
+    return usage.ru_maxrss * 1024
+
+
+def compare_memory(args, cases):
+    me = [sys.executable, os.path.abspath(__file__), "--threads", str(args.threads)]
+    empty = peak(me + ["--one-step", "none"])
+    print("PyTorch with transformers and peft imported, no model: %.0f MB" % (empty / 1e6))
+    for name, config, task, batch, length, lora in cases:
+        with tempfile.TemporaryDirectory() as folder:
+            with open(os.path.join(folder, "config.json"), "w") as f:
+                json.dump(config, f)
+            ours = peak(firn_command(args, folder, task, batch, length, lora, 0, 3))
+        theirs = peak(me + ["--one-step", name])
+        print("%-44s firn %7.0f MB, PyTorch %7.0f MB (%.0f above its imports)" % (name, ours / 1e6, theirs / 1e6,
+                                                                              (theirs - empty) / 1e6), flush=True)
 
 
 class Torch:
@@ -102,6 +132,8 @@ def main():
     ap.add_argument("--rounds", type=int, default=5)
     ap.add_argument("--seconds", type=float, default=2.0, help="a side and a round")
     ap.add_argument("--case", help="only cases whose name contains this")
+    ap.add_argument("--memory", action="store_true", help="compare peak memory instead of time")
+    ap.add_argument("--one-step", help=argparse.SUPPRESS)
     ap.add_argument("--quick", action="store_true", help="a smoke test: two cases, one round")
     ap.add_argument("--json", help="also write the figures here")
     args = ap.parse_args()
@@ -115,9 +147,18 @@ def main():
         return 0
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(args.threads or len(os.sched_getaffinity(0)))
-    print("torch %s, transformers %s, peft %s, %d threads" % (torch.__version__, transformers.__version__,
-                                                            peft.__version__, torch.get_num_threads()))
+    if args.one_step is None:
+        print("torch %s, transformers %s, peft %s, %d threads" % (torch.__version__, transformers.__version__,
+                                                                peft.__version__, torch.get_num_threads()))
+    if args.one_step is not None:
+        for case in CASES:
+            if case[0] == args.one_step:
+                Torch(args, *case[1:]).step()
+        return 0
     cases = [c for c in CASES if args.case is None or args.case in c[0]]
+    if args.memory:
+        compare_memory(args, cases)
+        return 0
     if args.quick:
         cases, args.rounds, args.seconds = cases[:2], 1, 0.1
     by = "wall" if args.torch_device != "cpu" else "cpu"

@@ -23,4 +23,14 @@
 #define FIRN_INDEPENDENT
 #endif
 
+/* At the head of a file whose sums of products are fused (one rounding each) where the processor can: its loops are
+ * bound by arithmetic. What must cancel exactly has to be summed in one order there. */
+#if defined(__clang__)
+#define FIRN_FUSED _Pragma("clang fp contract(fast)")
+#elif defined(__GNUC__)
+#define FIRN_FUSED _Pragma("GCC optimize(\"fp-contract=fast\")")
+#else
+#define FIRN_FUSED
+#endif
+
 #endif

@@ -17,6 +17,7 @@ struct firn_bench_settings {
     int64_t repeat;
     double seconds;
     char *model, *method;                     /* train: a config.json, and YAML as in a recipe's `method:` */
+    char *against;                            /* train: another method that takes turns; NULL: none */
     const char *tokenizer, *text;             /* tokenize: where the two are; text NULL: standard input */
 };
 
@@ -28,6 +29,12 @@ enum firn_dtype firn_bench_dtype(int index);
 struct firn_bench_time {
     double wall, cpu, host;   /* cpu: of all threads; host: of the thread that submits */
     double spread;            /* (3rd quartile - 1st) / median of wall */
+    int runs;
+};
+
+/* Of two that took turns: medians of the ratios of neighbours, and the middle half of those of processor time. */
+struct firn_bench_ratio {
+    double wall, cpu, low, high;
     int runs;
 };
 
@@ -58,6 +65,7 @@ struct firn_bench {
     struct firn_plan_bytes plan;
     uint64_t device_bytes;    /* allocated on a Vulkan device */
     int dispatches;
+    struct firn_bench_ratio ratio; /* runs 0: nothing was compared */
     double setup_seconds;     /* opening, planning, recording and the first run */
     int64_t tokens;           /* of one run; 0: none */
 };
@@ -80,6 +88,10 @@ void firn_bench_free(struct firn_bench *b);
 /* Runs body once to warm up, then until settings->repeat runs or settings->seconds are reached, 3 at least. */
 firn_status firn_bench_measure(const struct firn_bench_settings *s, firn_status (*body)(void *user, struct firn_error *err),
                                void *user, struct firn_bench_time *time, struct firn_error *err);
+/* The same for two that take turns; time and ratio are of the first against the second. */
+firn_status firn_bench_measure_turns(const struct firn_bench_settings *s,
+                                     firn_status (*body)(void *user, struct firn_error *err), void *const user[2],
+                                     struct firn_bench_time time[2], struct firn_bench_ratio *ratio, struct firn_error *err);
 /* Sorts all kinds of seconds in place and fills the medians. */
 void firn_bench_summarize(double *wall, double *cpu, double *host, int n, struct firn_bench_time *time);
 struct firn_bench_row *firn_bench_row(struct firn_bench *b, struct firn_error *err);

@@ -53,38 +53,63 @@ static firn_status fill_inputs(struct run *r, const struct firn_bench_settings *
     return FIRN_OK;
 }
 
-static firn_status measure(struct firn_bench *b, struct run *r, struct firn_error *err)
+/* The first step and its plan. */
+static firn_status start(struct run *r, const struct firn_bench_settings *p, struct firn_session_plan **plan,
+                         struct firn_error *err)
 {
-    const struct firn_bench_settings *p = b->settings;
-    struct firn_session_plan *plan = NULL;
-    const double begin = firn_bench_now(CLOCK_MONOTONIC);
     firn_status status = fill_inputs(r, p, err);
     r->rates = (struct firn_rates){ .lr = 1e-4, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .max_norm = 1 };
     if (status == FIRN_OK)
         status = firn_session_push(&r->session, "params", r->session.flat, err);
     if (status == FIRN_OK)
         status = step(r, err);
-    b->setup_seconds += firn_bench_now(CLOCK_MONOTONIC) - begin;
     if (status == FIRN_OK)
         status = firn_session_plan_pair(&r->session, FIRN_PLAN_TRAIN, r->inputs.batch, r->inputs.length,
-                                        r->inputs.target, &plan, err);
-    struct firn_bench_time time = { 0 };
-    if (status == FIRN_OK)
-        status = firn_bench_measure(p, step, r, &time, err);
-    if (status)
-        return status;
+                                        r->inputs.target, plan, err);
+    return status;
+}
+
+static firn_status add_row(struct firn_bench *b, const struct run *r, const struct firn_plan *plan, const char *what,
+                           const struct firn_bench_time *time, struct firn_error *err)
+{
     struct firn_bench_row *row = firn_bench_row(b, err);
+    struct firn_plan_bytes bytes;
     if (row == NULL)
         return FIRN_ERR_MEMORY;
+    firn_plan_bytes(plan, &bytes);
+    snprintf(row->name, sizeof row->name, "%s, %lld x %lld tokens, %s", what, (long long) r->inputs.batch,
+             (long long) r->inputs.length, r->session.adapter.method != NULL ? r->session.adapter.method->name : "none");
+    snprintf(row->kernel, sizeof row->kernel, "(all)");
+    row->time = *time;
+    row->flops = bytes.flops[0] + bytes.flops[1];
+    row->count = (int64_t) (bytes.nodes[0] + bytes.nodes[1]);
+    return FIRN_OK;
+}
+
+/* One row a step: of the method, and of what it is held against. */
+static firn_status measure(struct firn_bench *b, struct run *r, struct run *other, struct firn_error *err)
+{
+    const struct firn_bench_settings *p = b->settings;
+    struct firn_session_plan *plan = NULL, *other_plan = NULL;
+    struct firn_bench_time time[2] = { 0 };
+    const double begin = firn_bench_now(CLOCK_MONOTONIC);
+    firn_status status = start(r, p, &plan, err);
+    b->setup_seconds += firn_bench_now(CLOCK_MONOTONIC) - begin;
+    if (status == FIRN_OK && other != NULL)
+        status = start(other, p, &other_plan, err);
+    if (status == FIRN_OK && other == NULL)
+        status = firn_bench_measure(p, step, r, time, err);
+    else if (status == FIRN_OK)
+        status = firn_bench_measure_turns(p, step, (void *[]){ r, other }, time, &b->ratio, err);
+    if (status == FIRN_OK)
+        status = add_row(b, r, plan->plan, "train step", &time[0], err);
+    if (status == FIRN_OK && other != NULL)
+        status = add_row(b, other, other_plan->plan, "against", &time[1], err);
+    if (status)
+        return status;
     firn_plan_bytes(plan->plan, &b->plan);
     b->has_plan = true;
     b->tokens = r->inputs.batch * (r->inputs.length + r->inputs.target);
-    snprintf(row->name, sizeof row->name, "train step, %lld x %lld tokens, %s", (long long) r->inputs.batch,
-             (long long) r->inputs.length, r->session.adapter.method != NULL ? r->session.adapter.method->name : "none");
-    snprintf(row->kernel, sizeof row->kernel, "(all)");
-    row->time = time;
-    row->flops = b->plan.flops[0] + b->plan.flops[1];
-    row->count = (int64_t) (b->plan.nodes[0] + b->plan.nodes[1]);
     if (!b->device->is_host) {
         struct firn_vulkan_stats stats;
         firn_vulkan_stats(b->device, &stats);
@@ -101,41 +126,53 @@ static firn_status measure(struct firn_bench *b, struct run *r, struct firn_erro
     status = firn_bench_plan(b, "plan", plan->plan, true, err);
     b->settings = all;
     if (status == FIRN_OK) { /* the plan as a whole is there already, with its inputs */
-        b->rows[n - 1].bytes = b->rows[n].bytes;
+        b->rows[0].bytes = b->rows[n].bytes;
         memmove(&b->rows[n], &b->rows[n + 1], sizeof *b->rows * (b->n_rows - n - 1));
         b->n_rows--;
     }
     return status;
 }
 
+static firn_status open_session(struct run *r, const struct firn_bench *b, const char *yaml, const char *flag,
+                                json_t **method, struct firn_error *err)
+{
+    const struct firn_bench_settings *p = b->settings;
+    firn_status status = firn_yaml_parse(yaml, strlen(yaml), flag, method, err);
+    const struct firn_session_params params = {
+        .model = p->model, .made = firn_bench_dtype(p->dtype), .device = b->device->id, .task = (enum firn_task) p->task,
+        .n_labels = 2, .training = true, .method = *method, .method_file = flag, .method_section = "",
+        .log = b->device->log };
+    if (status == FIRN_OK)
+        status = firn_session_open(&r->session, &params, err);
+    if (status == FIRN_OK)
+        status = firn_adapter_init(&r->session.adapter, &r->session.model, 1, r->session.flat, err);
+    return status;
+}
+
 firn_status firn_bench_train(struct firn_bench *b, struct firn_error *err)
 {
     const struct firn_bench_settings *p = b->settings;
-    json_t *method = NULL;
-    struct run r = { 0 };
+    json_t *method[2] = { NULL, NULL };
+    struct run r[2] = { 0 };
     if (p->model == NULL)
         return firn_fail(err, FIRN_ERR_USAGE, .key = "--model", .expected = "a config.json or a directory that holds one",
                          .got = "nothing");
     const double begin = firn_bench_now(CLOCK_MONOTONIC);
-    firn_status status = firn_yaml_parse(p->method, strlen(p->method), "--method", &method, err);
-    const struct firn_session_params params = {
-        .model = p->model, .made = firn_bench_dtype(p->dtype), .device = b->device->id, .task = (enum firn_task) p->task,
-        .n_labels = 2, .training = true, .method = method, .method_file = "--method", .method_section = "",
-        .log = b->device->log };
-    if (status == FIRN_OK)
-        status = firn_session_open(&r.session, &params, err);
-    if (status == FIRN_OK)
-        status = firn_adapter_init(&r.session.adapter, &r.session.model, 1, r.session.flat, err);
+    firn_status status = open_session(&r[0], b, p->method, "--method", &method[0], err);
+    b->setup_seconds = firn_bench_now(CLOCK_MONOTONIC) - begin;
+    if (status == FIRN_OK && p->against != NULL)
+        status = open_session(&r[1], b, p->against, "--against", &method[1], err);
     struct firn_device *outer = b->device;
     if (status == FIRN_OK) {
-        b->device = r.session.device; /* plans run where the session is */
-        b->setup_seconds = firn_bench_now(CLOCK_MONOTONIC) - begin;
-        status = measure(b, &r, err);
+        b->device = r[0].session.device; /* plans run where the session is */
+        status = measure(b, &r[0], p->against != NULL ? &r[1] : NULL, err);
     }
     b->device = outer;
-    firn_inputs_free(&r.inputs);
-    if (r.session.device != NULL)
-        firn_session_close(&r.session);
-    json_decref(method);
+    for (int i = 0; i < 2; i++) {
+        firn_inputs_free(&r[i].inputs);
+        if (r[i].session.device != NULL)
+            firn_session_close(&r[i].session);
+        json_decref(method[i]);
+    }
     return status;
 }

@@ -43,6 +43,8 @@ static const struct firn_option flags[] = {
       .help = "train, generate: a config.json or a directory that holds one; weights are random" },
     { "method", .type = FIRN_OPTION_TEXT, .offset = AT(method), .fallback = "{type: lora, r: 8, lora_alpha: 16}", .unit = "YAML",
       .help = "train: as in a recipe" },
+    { "against", .type = FIRN_OPTION_TEXT, .offset = AT(against), .unit = "YAML",
+      .help = "train: another method; the two take turns step by step and the ratio of their times is printed" },
     { "task", .type = FIRN_OPTION_WORD, .offset = AT(task), .fallback = "causal_lm", .words = firn_task_words,
       .help = "train: as in a recipe" },
     { "steps", .type = FIRN_OPTION_BOOL, .offset = AT(steps),
@@ -125,6 +127,9 @@ static void print_table(const struct firn_bench *b)
         if (!b->device->is_host)
             printf("%-22s %.3f ms a step\n", "host", t->host * 1e3);
     }
+    if (b->ratio.runs > 0)
+        printf("%-22s %.3f in core time (middle half %.3f .. %.3f), %.3f in wall time; %d pairs\n", "of --against",
+               b->ratio.cpu, b->ratio.low, b->ratio.high, b->ratio.wall, b->ratio.runs);
     if (b->has_plan)
         print_plan(b);
 }
@@ -188,6 +193,10 @@ static void print_json(const struct firn_bench *b)
         json_object_set_new(o, "operations", json_integer((json_int_t) (n->nodes[0] + n->nodes[1])));
         json_object_set_new(o, "dispatches", json_integer(b->dispatches));
     }
+    const struct firn_bench_ratio *ratio = &b->ratio;
+    if (ratio->runs > 0)
+        json_object_set_new(o, "ratio", json_pack("{s:f,s:f,s:f,s:f,s:i}", "core", ratio->cpu, "core_low", ratio->low,
+                                                  "core_high", ratio->high, "wall", ratio->wall, "pairs", ratio->runs));
     json_dumpf(o, stdout, JSON_INDENT(1));
     printf("\n");
     json_decref(o);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Activations, element by element, and their gradient. */
 #include "base/simd.h"
+
+FIRN_FUSED
+
 #include "ops/activation.h"
 #include "ops/ops.h"
 

@@ -2,9 +2,11 @@
 /* Attention forward on the host. A task takes 64 queries of a head as four panels of lanes
  * (attention_lanes.h) and walks over the keys in blocks, with a running maximum and sum a lane
  * (online softmax, Milakov & Gimelshein 2018). */
-#include "ops/attention_lanes.h"
-
 #include "base/simd.h"
+
+FIRN_FUSED
+
+#include "ops/attention_lanes.h"
 
 #include <float.h>
 
@@ -111,6 +113,7 @@ FIRN_SIMD static void forward_task(void *user, int index, int thread)
     float *lse = firn_f32(&job->call->out[1]) + head * n->tq;
     struct panel panel[PANELS];
     int64_t first, last;
+    job_fetch_next(job, index, false, 1, 2, (int[]){ FIRN_ATT_Q }, (int[]){ FIRN_ATT_K, FIRN_ATT_V });
     firn_attention_shown(n, job->mask, b, &first, &last);
     memset(drawn, 0, sizeof *drawn * BLOCK * LANES); /* lanes beyond the last query */
     for (int64_t p = 0; p < panels; p++) {

@@ -2,9 +2,11 @@
 /* Attention backward on the host, in passes that own what they sum: panels of queries for dq and
  * dbias, panels of keys for dk and dv (attention_lanes.h). Each computes its probabilities again
  * from the log-sum-exp. */
-#include "ops/attention_lanes.h"
-
 #include "base/simd.h"
+
+FIRN_FUSED
+
+#include "ops/attention_lanes.h"
 
 /* delta = dy y, and the log-sum-exp beside it. Summed in the order of the passes' dy v: where a
  * query sees one key, y is its v, and dy v - delta is zero without a rest. Adam's first steps would
@@ -135,6 +137,7 @@ FIRN_SIMD static void dq_task(void *user, int index, int thread)
     const struct grad_space space = space_of(job, thread);
     float lse[PANELS][LANES], delta[PANELS][LANES], scale[LANES];
     int64_t first, last;
+    job_fetch_next(job, index, false, 2, 2, (int[]){ FIRN_ATT_Q, FIRN_ATT_DY }, (int[]){ FIRN_ATT_K, FIRN_ATT_V });
     for (int64_t p = 0; p < panels; p++) {
         const int64_t i0 = begin + p * LANES, count = end - i0 < LANES ? end - i0 : LANES;
         float *at = space.panels + 4 * p * part;
@@ -293,6 +296,7 @@ FIRN_SIMD static void dkv_task(void *user, int index, int thread)
     const struct grad_space space = space_of(job, thread);
     int32_t hidden[PANELS][LANES], shown = 0;
     float scale[LANES], one[LANES];
+    job_fetch_next(job, index, true, 2, 2, (int[]){ FIRN_ATT_K, FIRN_ATT_V }, (int[]){ FIRN_ATT_Q, FIRN_ATT_DY });
     memset(space.drawn, 0,
            sizeof(float) * BLOCK * SPAN); /* keys beyond the last are hidden, not drawn */
     for (int64_t p = 0; p < panels; p++) {

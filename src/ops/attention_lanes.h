@@ -59,19 +59,56 @@ LANES_INLINE void lanes_product(int64_t n_rows, const float *a, int64_t rs, int6
         lanes_tile(1, a + r * rs, rs, cs, n_k, b, c + r * LANES, is_sum);
 }
 
+/* Four rows of four floats, turned. */
+typedef float quad_t __attribute__((vector_size(16), aligned(4), may_alias));
+
+LANES_INLINE void lanes_turn(const quad_t *x, quad_t *y)
+{
+    const quad_t a = __builtin_shufflevector(x[0], x[1], 0, 4, 1, 5), b = __builtin_shufflevector(x[0], x[1], 2, 6, 3, 7);
+    const quad_t c = __builtin_shufflevector(x[2], x[3], 0, 4, 1, 5), d = __builtin_shufflevector(x[2], x[3], 2, 6, 3, 7);
+    y[0] = __builtin_shufflevector(a, c, 0, 1, 4, 5);
+    y[1] = __builtin_shufflevector(a, c, 2, 3, 6, 7);
+    y[2] = __builtin_shufflevector(b, d, 0, 1, 4, 5);
+    y[3] = __builtin_shufflevector(b, d, 2, 3, 6, 7);
+}
+
 /* panel[c][lane] = x[lane][c] for `count` rows, zero in the lanes beyond. */
 LANES_INLINE void lanes_pack(const float *x, int64_t stride, int64_t count, int64_t d, float *panel)
 {
+    const int64_t whole = count / 4 * 4, columns = d / 4 * 4;
+    for (int64_t l = 0; l < whole; l += 4)
+        for (int64_t c = 0; c < columns; c += 4) {
+            quad_t in[4], out[4];
+#pragma GCC unroll 4
+            for (int i = 0; i < 4; i++)
+                in[i] = *(const quad_t *) (x + (l + i) * stride + c);
+            lanes_turn(in, out);
+#pragma GCC unroll 4
+            for (int i = 0; i < 4; i++)
+                *(quad_t *) (panel + (c + i) * LANES + l) = out[i];
+        }
     for (int64_t c = 0; c < d; c++)
-        for (int64_t l = 0; l < LANES; l++)
+        for (int64_t l = c < columns ? whole : 0; l < LANES; l++)
             panel[c * LANES + l] = l < count ? x[l * stride + c] : 0.0f;
 }
 
 LANES_INLINE void lanes_unpack(const float *panel, int64_t count, int64_t d, const float *factor,
                                float *x, int64_t stride)
 {
+    const int64_t whole = count / 4 * 4, columns = d / 4 * 4;
+    for (int64_t l = 0; l < whole; l += 4)
+        for (int64_t c = 0; c < columns; c += 4) {
+            quad_t in[4], out[4];
+#pragma GCC unroll 4
+            for (int i = 0; i < 4; i++)
+                in[i] = *(const quad_t *) (panel + (c + i) * LANES + l);
+            lanes_turn(in, out);
+#pragma GCC unroll 4
+            for (int i = 0; i < 4; i++)
+                *(quad_t *) (x + (l + i) * stride + c) = factor[l + i] * out[i];
+        }
     for (int64_t l = 0; l < count; l++)
-        for (int64_t c = 0; c < d; c++)
+        for (int64_t c = l < whole ? columns : 0; c < d; c++)
             x[l * stride + c] = factor[l] * panel[c * LANES + l];
 }
 
@@ -151,6 +188,35 @@ LANES_INLINE void job_keys(const struct attention_job *job, int64_t i0, int64_t 
     const int64_t last = i1 - 1 + job->n.ahead, from = i0 + job->n.ahead - job->n.window + 1;
     *end = *end > last + 1 ? last + 1 : *end;
     *first = *first < from ? from : *first;
+}
+
+/* Asks for a head's part of some rows: too short and too far apart for the processor to see a stream. */
+LANES_INLINE void job_fetch(const float *x, int64_t rows, int64_t stride, int64_t d)
+{
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t c = 0; c < d; c += 16)
+            __builtin_prefetch(x + i * stride + c, 0, 2);
+}
+
+/* What the task starts with that this thread is likely to take next: the panels' rows, a block of those that pass by. `h` is a
+ * head of queries, or of keys where panels hold keys (then the first query head that shares it is fetched). */
+LANES_INLINE void job_fetch_next(const struct attention_job *job, int index, bool holds_keys, int n_side, int n_pass,
+                                 const int *side, const int *pass)
+{
+    const struct firn_attention_sizes *n = &job->n;
+    const int64_t next = index + firn_pool_threads(job->call->pool), heads = holds_keys ? n->hkv : n->h;
+    const int64_t head = next / job->n_blocks, begin = next % job->n_blocks * PANELS * LANES, b = head / heads;
+    const int64_t h = head % heads, own = holds_keys ? n->tk : n->tq, other = holds_keys ? n->tq : n->tk;
+    const int64_t hq = holds_keys ? h * n->group : h, hk = holds_keys ? h : h / n->group;
+    const int64_t rows = own - begin < PANELS * LANES ? own - begin : PANELS * LANES, passing = other < BLOCK ? other : BLOCK;
+    if (b >= n->b)
+        return;
+    for (int i = 0; i < n_side; i++)
+        job_fetch(firn_f32(&job->call->in[side[i]]) + (holds_keys ? job_k(job, b, hk, begin) : job_q(job, b, hq, begin)), rows,
+                  (holds_keys ? n->hkv : n->h) * n->d, n->d);
+    for (int i = 0; i < n_pass; i++)
+        job_fetch(firn_f32(&job->call->in[pass[i]]) + (holds_keys ? job_q(job, b, hq, 0) : job_k(job, b, hk, 0)), passing,
+                  (holds_keys ? n->h : n->hkv) * n->d, n->d);
 }
 
 void attention_job_start(struct attention_job *job, const struct firn_call *call, bool is_backward);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Gated activation, y = act(gate) up (Shazeer 2020), and its gradient in one pass. */
 #include "base/simd.h"
+
+FIRN_FUSED
+
 #include "ops/activation.h"
 #include "ops/ops.h"
 

@@ -274,6 +274,10 @@ static const struct firn_case cases[] = {
     { .in = { D(1024, 9), D(9, 1028), D(1028) }, &nn, .no_grad = true },
     { .in = { D(1024, 12), D(1028, 12), { 0 }, { 0 }, D(1024, 3), D(1028, 3) }, &nt_t, .no_grad = true },
     { .in = { D(18, 1028), D(18, 1024) }, &tn, .no_grad = true },
+    { .in = { D(9, 2100), D(11, 2100), D(11), D(9, 11), D(9, 3), D(11, 3) }, &nt_t, .no_grad = true }, /* a long sum */
+    { .in = { D(2100, 50), D(2100, 90), D(90), D(50, 90), D(50, 2), D(2, 90) }, &tn, .no_grad = true },
+    { .in = { D(37, 40), D(145, 40), D(145) }, &nt, .no_grad = true },                                /* odd tiles */
+    { .in = { D(37, 40), D(40, 97), { 0 }, D(37, 97) }, &nn, .no_grad = true },
     QUANTISED(FIRN_NF4),
     QUANTISED(FIRN_NF4_DOUBLE),
     QUANTISED(FIRN_INT8_ROWS),

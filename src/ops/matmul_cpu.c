@@ -1,8 +1,58 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Products on the cpu device: panels of the result, a task each, computed by single-threaded BLAS; what is added to
- * a panel is added while it is in cache. Panels depend on the shape only, so bits do not depend on threads. */
+/* Products on the cpu device. Where the processor has units that tensor/gemm.h knows, blocks of columns, a task each;
+ * elsewhere, and for a handful of rows, panels of the result by single-threaded BLAS, which depend on the shape only.
+ * Bits do not depend on threads either way. */
 #include "ops/matmul.h"
 #include "tensor/blas.h"
+#include "tensor/gemm.h"
+
+/* Fewer rows do not pay for packing b. */
+enum { LEAST_ROWS = 8 };
+
+struct blocks {
+    struct firn_gemm gemm;
+    int64_t rows, columns, n_across; /* of a block; blocks in a row of blocks */
+    float *scratch;
+    size_t scratch_floats; /* a thread's */
+};
+
+/* A block of columns is packed once for all rows, unless there are more threads than blocks. */
+static struct blocks blocks_of(const struct firn_call *call, int n_threads)
+{
+    const struct firn_matmul_attrs *t = call->attrs;
+    const struct firn_matmul_sizes s = firn_matmul_sizes(call);
+    struct blocks b = { .gemm = { .units = firn_gemm_units(),
+        .m = s.m, .n = s.n, .k = s.k, .r = s.r, .trans_a = t->trans_a, .trans_b = t->trans_b, .trans_v = t->trans_v,
+        .alpha = t->alpha, .a = firn_f32(&call->in[FIRN_MATMUL_A]), .b = &call->in[FIRN_MATMUL_B],
+        .u = firn_f32(&call->in[FIRN_MATMUL_U]), .v = firn_f32(&call->in[FIRN_MATMUL_V]),
+        .bias = firn_f32(&call->in[FIRN_MATMUL_BIAS]), .residual = firn_f32(&call->in[FIRN_MATMUL_RESIDUAL]),
+        .y = firn_f32(&call->out[0]) }, .scratch = call->scratch };
+    enum { FEWEST = 96, TASKS = 4 };
+    int64_t columns = firn_gemm_columns(&b.gemm);
+    while (columns > 64 && (s.n + columns - 1) / columns < TASKS * n_threads && n_threads > 1)
+        columns /= 2;
+    b.columns = columns < 64 ? 64 : columns;
+    b.n_across = (s.n + b.columns - 1) / b.columns;
+    int64_t down = n_threads > 1 && b.n_across > 0 ? (TASKS * n_threads + b.n_across - 1) / b.n_across : 1;
+    if (down > s.m / FEWEST)
+        down = s.m / FEWEST;
+    b.rows = down > 1 ? ((s.m + down - 1) / down + 11) / 12 * 12 : s.m;
+    b.scratch_floats = firn_gemm_scratch(&b.gemm, b.columns < s.n ? b.columns : s.n);
+    return b;
+}
+
+static void block(void *user, int index, int thread)
+{
+    const struct blocks *b = user;
+    const int64_t i = index / b->n_across * b->rows, j = index % b->n_across * b->columns;
+    firn_gemm_block(&b->gemm, i, i + b->rows < b->gemm.m ? i + b->rows : b->gemm.m, j,
+                    j + b->columns < b->gemm.n ? j + b->columns : b->gemm.n, b->scratch + (size_t) thread * b->scratch_floats);
+}
+
+static bool in_blocks(const struct firn_call *call)
+{
+    return firn_gemm_units() != FIRN_GEMM_NONE && firn_matmul_sizes(call).m >= LEAST_ROWS;
+}
 
 struct panels {
     const struct firn_call *call;
@@ -49,6 +99,8 @@ static struct panels panels_of(const struct firn_call *call)
 
 size_t firn_matmul_cpu_scratch(const struct firn_call *call, int n_threads)
 {
+    if (in_blocks(call))
+        return sizeof(float) * blocks_of(call, n_threads).scratch_floats * (size_t) n_threads;
     return sizeof(float) * panels_of(call).scratch_floats * (size_t) n_threads;
 }
 
@@ -121,6 +173,11 @@ static void panel(void *user, int index, int thread)
 
 void firn_matmul_cpu(const struct firn_call *call)
 {
+    if (in_blocks(call)) {
+        struct blocks b = blocks_of(call, firn_pool_threads(call->pool));
+        firn_pool_run(call->pool, (int) ((b.gemm.m + b.rows - 1) / b.rows * b.n_across), block, &b);
+        return;
+    }
     const struct panels p = panels_of(call);
     if (p.s.m == 0 || p.s.n == 0)
         return;

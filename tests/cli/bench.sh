@@ -31,6 +31,9 @@ cp "$config" "$folder/config.json"
 bench train --model "$folder" --length 9 --batch 2 --steps
 bench train --model "$folder" --length 9 --dtype bf16 --method '{type: full}'
 echo "$out" | grep -q '"tokens": 9' || fail "tokens"
+bench train --model "$folder" --length 9 --against '{type: ia3}'
+echo "$out" | grep -q '"pairs": 3' || fail "--against: no ratio"
+echo "$out" | grep -q 'against, 1 x 9 tokens, ia3' || fail "--against: no row of its own"
 bench generate --model "$folder" --length 9 --batch 2 --n 3
 words=$folder/words.txt
 printf 'one two three\nfour five\nsix\n' >"$words"
