@@ -33,11 +33,13 @@ static firn_status open_to_read(int *fd, struct stat *info, const char *path,
         number = errno;
     else if (S_ISDIR(info->st_mode))
         number = EISDIR;
-    if (number == 0)
+    const bool is_device = number == 0 && (S_ISCHR(info->st_mode) || S_ISBLK(info->st_mode));
+    if (number == 0 && !is_device)
         return FIRN_OK;
     close(*fd);
     *fd = -1;
-    return fail_io(err, path, "cannot open", number);
+    return is_device ? firn_fail(err, FIRN_ERR_IO, .file = path, .what = "is a device, not a file") /* it may have no end */
+                     : fail_io(err, path, "cannot open", number);
 }
 
 firn_status firn_map_open(struct firn_map *map, const char *path, struct firn_error *err)

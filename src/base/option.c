@@ -225,8 +225,9 @@ firn_status firn_options_read(const struct firn_option *table, const json_t *map
                               const char *file, const char *section, const char *const *skip,
                               void *values, struct firn_error *err)
 {
+    const size_t length = strlen(section); /* it ends in a dot */
     if (!json_is_object(mapping))
-        return firn_fail(err, FIRN_ERR_USAGE, .file = file, .key = section,
+        return firn_fail(err, FIRN_ERR_USAGE, .file = file, .key = FIRN_STR("%.*s", (int) (length > 0 ? length - 1 : 0), section),
                          .expected = "a mapping of keys to values", .got = "something else");
     const char *key;
     json_t *v;

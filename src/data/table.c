@@ -23,9 +23,16 @@ static firn_status no_memory(const struct firn_table *t, struct firn_error *err)
 
 firn_status firn_table_load(struct firn_table *t, const char *path, struct firn_error *err)
 {
+    static const char *const ends[] = { ".jsonl", ".json", ".csv", ".tsv", ".txt" };
     char *data = NULL;
     size_t size = 0;
+    bool is_known = false;
     *t = (struct firn_table){ 0 };
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
+        is_known = is_known || ends_with(path, ends[i]);
+    if (!is_known && firn_path_exists(path))
+        return firn_fail(err, FIRN_ERR_USAGE, .file = path,
+                         .expected = "a name that ends in .jsonl, .json, .csv, .tsv or .txt", .got = "another");
     firn_status s = firn_file_read(path, MAX_FILE_BYTES, &data, &size, err);
     if (s)
         return s;
@@ -35,12 +42,8 @@ firn_status firn_table_load(struct firn_table *t, const char *path, struct firn_
         s = firn_table_parse_csv(t, path, data, size, ',', err);
     else if (ends_with(path, ".tsv"))
         s = firn_table_parse_csv(t, path, data, size, '\t', err);
-    else if (ends_with(path, ".txt"))
-        s = firn_table_parse_text(t, path, data, size, err);
     else
-        s = firn_fail(err, FIRN_ERR_USAGE, .file = path,
-                      .expected = "a name that ends in .jsonl, .json, .csv, .tsv or .txt",
-                      .got = "another");
+        s = firn_table_parse_text(t, path, data, size, err);
     free(data);
     if (s == FIRN_OK && t->count == 0)
         s = firn_fail(err, FIRN_ERR_FORMAT, .file = path, .what = "holds no examples");

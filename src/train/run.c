@@ -144,7 +144,7 @@ firn_status firn_run_open(struct firn_run *r, bool *is_finished, struct firn_err
         return status;
     *is_finished = r->params->resume && firn_path_exists(r->output.finished);
     if (*is_finished)
-        return FIRN_OK;
+        return firn_run_check_finished(r, err);
     status = load_data(r, err);
     if (status)
         return status;

@@ -41,6 +41,8 @@ void firn_run_plan_steps(struct firn_run *r);
 void firn_run_facts(const struct firn_run *r, struct firn_report_facts *facts);
 /* First values from a directory: a checkpoint's trained tensors, or an adapter. */
 firn_status firn_run_start(struct firn_run *r, const char *directory, struct firn_error *err);
+/* Refuses a recipe that is not the one of the finished run in its output. */
+firn_status firn_run_check_finished(const struct firn_run *r, struct firn_error *err);
 /* Initial values, or with --resume the newest whole checkpoint. */
 firn_status firn_run_resume(struct firn_run *r, struct firn_error *err);
 firn_status firn_run_checkpoint(struct firn_run *r, struct firn_error *err);

@@ -17,10 +17,10 @@ static firn_status no_memory(struct firn_error *err)
     return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a checkpoint");
 }
 
-/* What must not change between the parts of a run: everything but where things lie. */
-static json_t *identity(const struct firn_run *r)
+/* Takes out of a recipe where things lie. */
+static void drop_places(json_t *recipe)
 {
-    json_t *recipe = firn_recipe_tree(r->recipe), *data = json_object_get(recipe, "data");
+    json_t *data = json_object_get(recipe, "data");
     static const char *const places[] = { "output", "model", "device", "memory_limit" };
     static const char *const files[] = { "train", "validation", "test" };
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
@@ -28,6 +28,13 @@ static json_t *identity(const struct firn_run *r)
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
         json_object_del(data, files[i]);
     json_object_del(json_object_get(recipe, "train"), "report_to");
+}
+
+/* What must not change between the parts of a run: everything but where things lie. */
+static json_t *identity(const struct firn_run *r)
+{
+    json_t *recipe = firn_recipe_tree(r->recipe);
+    drop_places(recipe);
     return json_pack("{s:o,s:s,s:I,s:I,s:o}", "recipe", recipe, "base", r->fingerprint, "train_crc32c",
                      (json_int_t) r->train.crc, "validation_crc32c", (json_int_t) r->validation.crc, "labels",
                      firn_labels_json(&r->task.labels));
@@ -89,6 +96,34 @@ static firn_status dump_flat(struct firn_run *r, int run, char **data, size_t *s
         status = firn_safetensors_dump(list, set->count, data, size, err);
     firn_params_tensors_free(list, list != NULL ? set->count : 0);
     free(flat);
+    return status;
+}
+
+/* Both through YAML, so that 1 and 1.0 are alike; keys that only one of them knows belong to another version. */
+firn_status firn_run_check_finished(const struct firn_run *r, struct firn_error *err)
+{
+    json_t *tree = firn_recipe_tree(r->recipe), *mine = NULL, *saved = NULL, *a, *b;
+    char *yaml = firn_yaml_dump(tree);
+    const char *section, *key;
+    firn_status status = yaml == NULL ? no_memory(err) : firn_yaml_parse(yaml, strlen(yaml), r->recipe->path, &mine, err);
+    if (status == FIRN_OK)
+        status = firn_yaml_load(r->output.recipe, &saved, err);
+    if (status == FIRN_OK) {
+        drop_places(mine);
+        drop_places(saved);
+    }
+    json_object_foreach (mine, section, a)
+        json_object_foreach (a, key, b) {
+            const json_t *old = json_object_get(json_object_get(saved, section), key);
+            if (status == FIRN_OK && old != NULL && !json_equal(b, old))
+                status = firn_fail(err, FIRN_ERR_USAGE, .file = r->output.recipe, .key = FIRN_STR("%s.%s", section, key),
+                                   .what = "differs from what this run was finished with; to train further, name another output and "
+                                           "start_from");
+        }
+    json_decref(tree);
+    json_decref(mine);
+    json_decref(saved);
+    free(yaml);
     return status;
 }
 

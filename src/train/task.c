@@ -77,6 +77,9 @@ static firn_status open_task(struct firn_task_setup *t, const struct firn_recipe
         status = firn_problem_of(train, r->data.label, r->data.problem_type, &t->problem, err);
     if (status == FIRN_OK && classifies(t) && t->problem != FIRN_REGRESSION)
         status = firn_labels_collect(&t->labels, train, r->data.label, err);
+    if (status == FIRN_OK && classifies(t) && t->problem == FIRN_SINGLE_LABEL && t->labels.count < 2)
+        status = firn_fail(err, FIRN_ERR_FORMAT, .file = train->path, .key = r->data.label,
+                           .expected = "two different labels at least", .got = FIRN_STR("only %.200s", t->labels.names[0]));
     if (status)
         firn_task_close(t);
     return status;

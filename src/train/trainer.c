@@ -118,9 +118,12 @@ static firn_status train_step(struct firn_run *r, int64_t step, double *loss, do
     if (status == FIRN_OK && (!isfinite(*loss) || !isfinite(*norm))) {
         firn_log_line(&r->params->log, FIRN_LOG_WARN, "step %lld: loss or gradient is not finite; nothing was changed",
                       (long long) step + 1);
-        if (++r->bad_steps >= 10)
+        r->bad_steps++;
+        const bool never = r->bad_steps == step + 1; /* then no rate is to blame */
+        if (r->bad_steps >= 10 || (never && step + 1 == r->total))
             status = firn_fail(err, FIRN_ERR_DEVICE, .key = FIRN_STR("step %lld", (long long) step + 1),
-                               .what = "ten steps in a row without a finite loss; try a lower learning_rate");
+                               .what = never ? "no step had a finite loss: the model's weights may hold NaN or infinity"
+                                             : "ten steps in a row without a finite loss; try a lower learning_rate");
     } else {
         r->bad_steps = 0;
     }

@@ -104,6 +104,51 @@ refuses 1 'cut/tokenizer.json' "$firn" train good.yaml model=cut
 rm -rf cut && cp -r bert cut && rm cut/tokenizer.json
 refuses 1 'tokenizer' "$firn" train good.yaml model=cut
 
+# config NAME VALUE TEXT: one value of config.json is another
+config() {
+    rm -rf cut && cp -r bert cut
+    sed "s/\"$1\": *[^,]*/\"$1\": $2/" bert/config.json >cut/config.json
+    cmp -s cut/config.json bert/config.json && wrong "config.json has no $1"
+    refuses 1 "$3" "$firn" train good.yaml model=cut
+}
+config num_attention_heads 5 'num_attention_heads: expected a divisor of hidden_size 48, got 5'
+config num_attention_heads 0 'num_attention_heads: expected 1 to 1024, got 0'
+config num_hidden_layers 0 'num_hidden_layers: expected 1 to 1024, got 0'
+config num_hidden_layers 1000000000 'num_hidden_layers: expected 1 to 1024'
+config num_hidden_layers 3 'bert.encoder.layer.2.attention.self.query.weight'
+config hidden_size -48 'hidden_size: expected 1 to 65536, got -48'
+config hidden_size '"48"' 'hidden_size: expected a number, got "48"'
+config hidden_size 48.5 'hidden_size: expected a whole number, got 48.5'
+config hidden_size null 'hidden_size: expected a value'
+config hidden_act '"mish"' 'hidden_act: expected gelu'
+config vocab_size 421 'expected [421, 48], got [420, 48]'
+config vocab_size 1099511627776 'vocab_size: expected 1 to'
+config max_position_embeddings 4 'expected [4, 48], got [64, 48]'
+config layer_norm_eps -1 'layer_norm_eps: expected 0 to 1, got -1'
+config is_decoder true 'is_decoder: expected false, got true'
+
+# shards that are not there, or lie elsewhere
+rm -rf cut && cp -r bert cut && mv cut/model.safetensors cut/model-00001-of-00002.safetensors
+weight=bert.encoder.layer.0.attention.self.query.weight
+echo "{\"weight_map\": {\"$weight\": \"model-00002-of-00002.safetensors\"}}" >cut/model.safetensors.index.json
+refuses 1 'cut/model-00002-of-00002.safetensors' "$firn" train good.yaml model=cut
+echo "{\"weight_map\": {\"$weight\": \"../bert/model.safetensors\"}}" >cut/model.safetensors.index.json
+refuses 1 'expected the name of a file in this directory, got ../bert' "$firn" train good.yaml model=cut
+echo '{"weight_map": 5}' >cut/model.safetensors.index.json
+refuses 1 'weight_map' "$firn" train good.yaml model=cut
+
+# a NaN in the weights: each step says so, the run ends with what may be the cause, and nothing is saved
+count=$((count + 1))
+rm -rf cut && cp -r bert cut
+head -c 20000 /dev/zero | tr '\0' '\377' |
+    dd of=cut/model.safetensors bs=4 seek=$(($(wc -c <cut/model.safetensors) / 8)) conv=notrunc 2>/dev/null
+timeout 60 "$firn" train good.yaml model=cut >"$top/out" 2>"$top/err"
+code=$?
+if [ $code != 1 ] || [ -e out/adapter ] || ! grep -q "step 2: no step had a finite loss: the model's weights" "$top/err"; then
+    wrong "NaN in the weights: exit code $code, $(cat "$top/err")"
+fi
+rm -rf out
+
 echo "# recipes"
 refuses 1 'no.yaml' "$firn" train no.yaml
 recipe wrong.yaml bert "$data" "$method" 'train: {learning_rat: 1e-4}'
@@ -124,6 +169,32 @@ refuses 1 'wrong.yaml' "$firn" train wrong.yaml
 refuses 2 'learning_rate' "$firn" train good.yaml learning_rate=-1
 refuses 2 'lineer' "$firn" train good.yaml lr_scheduler_type=lineer
 refuses 2 'no_such_task' "$firn" train good.yaml task=no_such_task
+while read -r setting text; do
+    refuses 2 "$text" "$firn" train good.yaml "$setting"
+done <<'END'
+train.max_steps=abc train.max_steps: expected a number, got "abc"
+train.max_steps=-1 train.max_steps: expected 0 to 1e+09, got -1
+train.max_steps=1.5 train.max_steps: expected a whole number, got 1.5
+train.batch_size=0 train.batch_size: expected 1 to 65536, got 0
+train.batch_size=true train.batch_size: expected a whole number, got true
+train.max_length=1 max_length: expected at least 2, for the special tokens, got 1
+train.learning_rate=nan train.learning_rate: expected a number, got "nan"
+train.learning_rate=1e400 train.learning_rate: expected a number, got "1e400"
+train.weight_decay=-1 train.weight_decay: expected 0 to 10, got -1
+train.seed=-1 train.seed: expected 0 to
+train.max_grad_norm=-1 train.max_grad_norm: expected 0 to
+train.gradient_accumulation_steps=0 train.gradient_accumulation_steps: expected 1 to 65536, got 0
+method.r=0 method.r: expected 1 to 65536, got 0
+method.r=2.5 method.r: expected a whole number, got 2.5
+method.lora_dropout=1 method.lora_dropout: expected 0 to 0.99, got 1
+method.target_modules=5 target_modules: expected a list of names or a regular expression
+method.target_modules=[query,3] target_modules: expected names of modules
+method=lora method.type: is required
+data=5 data: expected a mapping of keys to values
+data.train=[good.jsonl] data.train: expected a single value, got a list
+model= model: expected a value behind the =, got nothing
+device=gpu device: expected auto, cpu, cpu:exact, vulkan:N or vulkan:NAME, got gpu
+END
 
 echo "# data"
 refuses 1 'none.jsonl' "$firn" train good.yaml data.train=none.jsonl
@@ -143,6 +214,27 @@ refuses 1 'line 3' "$firn" train good.yaml data.train=broken.jsonl
 { cat good.jsonl; echo '{"text": "new", "label": "class 9"}'; } >other.jsonl
 refuses 1 'class 9' "$firn" train good.yaml data.validation=other.jsonl
 grep -q 'line 13' "$top/err" || wrong "it does not name the line of the unknown label"
+# line TEXT LINE: a fourth line of the data
+line() {
+    { head -n 3 good.jsonl; printf '%b\n' "$2"; } >broken.jsonl
+    refuses 1 "$1" "$firn" train good.yaml data.train=broken.jsonl
+}
+line 'line 4: control character 0x0' '{"text": "a\0000b", "label": "class 1"}'
+line 'line 4: text: expected a text, got a number' '{"text": 5, "label": "class 1"}'
+line 'line 4: text: expected a value, got null' '{"text": null, "label": "class 1"}'
+line 'line 4: label: expected a value, got null' '{"text": "a", "label": null}'
+line 'line 4: expected a JSON object, got a list' '[1, 2]'
+line 'line 4: duplicate object key' '{"text": "a", "label": "class 1", "label": "class 2"}'
+printf '\377\376{\000"\000' >utf16.jsonl
+refuses 1 'utf16.jsonl: line 1' "$firn" train good.yaml data.train=utf16.jsonl
+sed 's/class [0-9]/one/' good.jsonl >one.jsonl
+refuses 1 'one.jsonl: label: expected two different labels at least, got only one' "$firn" train good.yaml data.train=one.jsonl data.validation=one.jsonl
+mkdir folder.jsonl
+refuses 1 'folder.jsonl' "$firn" train good.yaml data.train=folder.jsonl
+ln -s /dev/zero endless.jsonl
+refuses 1 'endless.jsonl: is a device' "$firn" train good.yaml data.train=endless.jsonl
+refuses 1 '/dev/zero' "$firn" train /dev/zero
+rm endless.jsonl
 printf 'text,label\n"never closed,a\n' >broken.csv
 refuses 1 'broken.csv' "$firn" train good.yaml data.train=broken.csv
 printf 'text,label\na,0.5\nb,much\n' >words.csv

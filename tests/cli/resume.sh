@@ -117,5 +117,9 @@ list >before
 "$firn" train recipe.yaml --resume >again.log 2>&1 || { cat again.log; wrong "--resume on a finished run"; }
 list >after
 cmp -s before after || { diff before after; wrong "--resume changed a finished run"; }
+"$firn" train recipe.yaml learning_rate=0.5 --resume >again.log 2>&1 && wrong "--resume on a finished run of another recipe"
+grep -q 'whole/recipe.yaml: train.learning_rate: differs' again.log || { cat again.log; wrong "it does not name what differs"; }
+list >after
+cmp -s before after || { diff before after; wrong "a refused --resume changed a finished run"; }
 
 [ $failed = 0 ]
