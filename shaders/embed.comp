@@ -24,7 +24,7 @@ float at(uint i) { return both(table[i >> 1u])[i & 1u]; }
 #endif
 layout(binding = 1) readonly buffer Ids { int ids[]; };
 layout(binding = 2) writeonly buffer Y { REAL y[]; };
-layout(push_constant) uniform Push { uint n; uint rows; uint cols; int first; };
+layout(push_constant) uniform Push { uint n; uint rows; uint cols; int first; uint keeps; };
 void main()
 {
     const uint across = cols / WIDE;
@@ -32,8 +32,10 @@ void main()
     {
         const int id = ids[i / across] - first;
         REAL value = REAL(0.0);
-        if (id >= 0 && uint(id) < rows)
+        const bool is_inside = id >= 0 && uint(id) < rows;
+        if (is_inside)
             value = at(uint(id) * across + i % across);
-        y[i] = value;
+        if (is_inside || keeps == 0u)
+            y[i] = value;
     }
 }

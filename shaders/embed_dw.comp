@@ -9,7 +9,7 @@ layout(binding = 0) readonly buffer Dy { float dy[]; };
 layout(binding = 1) readonly buffer Ids { int ids[]; };
 layout(binding = 2) writeonly buffer Dw { float dw[]; };
 layout(binding = 3) buffer Links { uint links[]; };
-layout(push_constant) uniform Push { uint n; uint n_ids; uint rows; uint cols; int padding; };
+layout(push_constant) uniform Push { uint n; uint n_ids; uint rows; uint cols; int padding; int first_id; };
 const uint NOT_FIRST = 0x80000000u;
 void main()
 {
@@ -21,7 +21,7 @@ void main()
         if (i >= n_ids)
             continue;
         const int id = ids[i];
-        bool is_first = id >= 0 && uint(id) < rows && id != padding;
+        bool is_first = id >= first_id && uint(id - first_id) < rows && id != padding;
         for (uint m = 0u; m < i && is_first; m++)
             is_first = ids[m] != id;
         uint next = i + 1u;
@@ -38,7 +38,7 @@ void main()
         float sum = 0.0;
         for (uint m = first; m < n_ids; m = links[m] & ~NOT_FIRST)
             sum += dy[m * cols + c];
-        dw[uint(ids[first]) * cols + c] = sum;
+        dw[uint(ids[first] - first_id) * cols + c] = sum;
     }
 #endif
 }

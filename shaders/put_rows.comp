@@ -10,9 +10,9 @@ void main()
 {
     FOR_ELEMENTS(i, n)
     {
-        const uint begin = start / WIDE;
-        if (i >= begin && i - begin < count / WIDE)
-            y[i] = x[i - begin];
+        const uint at = i * WIDE - start; /* before it: wraps to more than there are */
+        if (at < count)
+            y[i] = x[at / WIDE];
         else
             y[i] = REAL(0.0);
     }

@@ -29,6 +29,8 @@ struct firn_case {
     bool no_grad;               /* skip the finite differences (too large, or not smooth here) */
 };
 
+#define FIRN_CUT (1u << 31)
+
 struct firn_op {
     const char *name; /* "rms_norm" */
     const char *math; /* one line */
@@ -37,6 +39,13 @@ struct firn_op {
     uint32_t integer;  /* bit i: input i is i32 (not differentiated); all else float */
     uint32_t updates;  /* bit i: input i is a leaf that the op writes in place */
     uint32_t by_rows;  /* bit i: row r of output 0 needs of input i row r alone; inputs without it are no rows */
+    /* FIRN_CUT and bit i: where one binding is too small for a tensor, the step runs in parts, each with a run of rows (first axis)
+     * of every output and of inputs i; 0: it cannot. */
+    uint32_t cut;
+    uint32_t cut_turns; /* bit i: input i may be cut by itself; parts run one after the other over the whole outputs */
+    /* Makes `attrs` those of the part from `row` on, of turns or of rows; false: it cannot be cut. NULL: attributes do not depend
+     * on rows. */
+    bool (*cut_at)(void *attrs, const struct firn_call *part, int64_t row, bool is_turn);
     uint32_t inplace;  /* bit i: output 0 may take the storage of input i if that dies here */
     uint32_t inplace1; /* the same for output 1, beside output 0 in that of another input */
     bool alias;        /* no work: output 0 is a view of input 0 ... */

@@ -51,6 +51,7 @@ static const struct firn_op accumulate = {
     .math = "acc = keep acc + x",
     .n_in = 3,
     .n_out = 0,
+    .cut = FIRN_CUT | 3,
     .updates = 1,
     .shape = acc_shape,
     .ref = acc_ref,

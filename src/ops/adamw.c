@@ -79,6 +79,7 @@ static const struct firn_op adamw = {
     .math = "m, v: moments of clip g; p -= lr (wd p + m' / (sqrt(v') + eps))",
     .n_in = 6,
     .n_out = 0,
+    .cut = FIRN_CUT | 1u << P | 1u << GRAD | 1u << M | 1u << V,
     .updates = 1u << P | 1u << M | 1u << V,
     .shape = adamw_shape,
     .ref = adamw_ref,

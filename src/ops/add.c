@@ -53,6 +53,7 @@ static const struct firn_op add = {
     .math = "y = a + b",
     .n_in = 2,
     .n_out = 1,
+    .cut = FIRN_CUT | 3,
     .by_rows = 3,
     .inplace = 3,
     .shape = firn_shape_same,

@@ -71,6 +71,7 @@ static const struct firn_op best_label = {
     .math = "y[m] = 1 where z[m, label] is the row's first largest, else 0; -1 where the label is not in [0, V)",
     .n_in = 2,
     .n_out = 1,
+    .cut = FIRN_CUT | 3,
     .integer = 2,
     .shape = best_shape,
     .ref = best_ref,

@@ -157,6 +157,7 @@ static const struct firn_op cross_entropy = {
     .math = "loss[m] = scale ((1 - e) -log p[y] + e mean(-log p)); dz = d loss / d z",
     .n_in = 3,
     .n_out = 2,
+    .cut = FIRN_CUT | 3,
     .integer = 2,
     .inplace = 1,
     .attrs_size = sizeof(float),

@@ -8,6 +8,7 @@
 struct dropout_attrs {
     float p;
     uint32_t stream;
+    int64_t first; /* of a part: elements before it, a multiple of 4 */
 };
 
 static bool dropout_shape(struct firn_infer *s)
@@ -24,7 +25,17 @@ static bool dropout_shape(struct firn_infer *s)
 static struct firn_draw draw_of(const struct firn_call *call)
 {
     const struct dropout_attrs *attrs = call->attrs;
-    return firn_draw_start(firn_i32(&call->in[1]), attrs->stream, attrs->p);
+    struct firn_draw draw = firn_draw_start(firn_i32(&call->in[1]), attrs->stream, attrs->p);
+    draw.first_block += (uint64_t) attrs->first / 4;
+    return draw;
+}
+
+static bool cut_at(void *attrs, const struct firn_call *part, int64_t row, bool is_turn)
+{
+    (void) is_turn;
+    const int64_t rows = part->in[0].shape.dim[0];
+    ((struct dropout_attrs *) attrs)->first += row * (rows > 0 ? firn_count(&part->in[0]) / rows : 0);
+    return ((struct dropout_attrs *) attrs)->first % 4 == 0;
 }
 
 static void dropout_ref(const struct firn_call *call)
@@ -75,17 +86,19 @@ static void setup(const struct firn_call *call, const struct firn_limits *limits
     firn_push(d, attrs->stream);
     firn_push(d, firn_draw_below(attrs->p));
     firn_push_f32(d, (float) (1.0 / (1.0 - (double) attrs->p)));
+    firn_push(d, (uint64_t) (attrs->first / 4));
     firn_grid_flat(d, limits, ((n + 3) / 4 + 63) / 64);
 }
 
 static const struct firn_kernel kernels[] = { { "dropout", "dropout", .setup = setup }, { NULL } };
 
-static const struct dropout_attrs tenth = { 0.1f, 7 }, half = { 0.5f, 0 },
-                                  most = { 0.9375f, 0xffffffffu };
+static const struct dropout_attrs tenth = { 0.1f, 7, 0 }, half = { 0.5f, 0, 0 },
+                                  most = { 0.9375f, 0xffffffffu, 0 }, later = { 0.5f, 3, 64 };
 static const struct firn_case cases[] = {
     { .in = { FIRN_DIMS(1), FIRN_DIMS(4) }, &half, .below = { 0, 1000 } },
     { .in = { FIRN_DIMS(3, 31), FIRN_DIMS(4) }, &tenth, .below = { 0, 1 << 30 } },
     { .in = { FIRN_DIMS(0, 5), FIRN_DIMS(4) }, &tenth, .below = { 0, 9 } },
+    { .in = { FIRN_DIMS(3, 31), FIRN_DIMS(4) }, &later, .below = { 0, 1 << 30 }, .no_grad = true },
     { .in = { FIRN_DIMS(1, 1027), FIRN_DIMS(4) }, &most, .below = { 0, 9 }, .no_grad = true },
     { .in = { FIRN_DIMS(33, 257), FIRN_DIMS(4) },
       &half,
@@ -99,6 +112,8 @@ static const struct firn_op dropout = {
     .math = "y = kept ? x / (1 - p) : 0",
     .n_in = 2,
     .n_out = 1,
+    .cut = FIRN_CUT | 1,
+    .cut_at = cut_at,
     .integer = 2,
     .by_rows = 1,
     .inplace = 1,

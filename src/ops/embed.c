@@ -5,12 +5,14 @@
 
 struct embed_attrs {
     int64_t padding; /* the row that gets no gradient; -1: none */
-    int64_t first;   /* of a slice: the id of its first row */
+    int64_t first;   /* of a part: the id of the table's first row */
     uint32_t inverse; /* the value that holds, for each row of the table, its place among the ids; 0: rows may be there twice */
+    bool keeps;      /* rows of ids outside stay as they are, else they are zero */
 };
 
 struct dw_attrs {
     int64_t rows, padding;
+    int64_t first; /* of a part: the id of its first row */
 };
 
 static bool embed_shape(struct firn_infer *s)
@@ -25,6 +27,15 @@ static bool embed_shape(struct firn_infer *s)
 static int64_t first_of(const struct firn_call *call)
 {
     return ((const struct embed_attrs *) call->attrs)->first;
+}
+
+static bool embed_cut_at(void *attrs, const struct firn_call *part, int64_t row, bool is_turn)
+{
+    struct embed_attrs *a = attrs;
+    (void) part;
+    a->first += is_turn ? row : 0;
+    a->keeps = is_turn && row > 0;
+    return true;
 }
 
 static void embed_ref(const struct firn_call *call)
@@ -75,7 +86,7 @@ static void embed_grad(struct firn_graph *g, const struct firn_node *n, const fi
             dx[0] = firn_move_rows(g, dy[0], (firn_val){ a->inverse }, n->in[1]);
         return;
     }
-    const struct dw_attrs attrs = { firn_val_shape(g, n->in[0]).dim[0], ((const struct embed_attrs *) n->attrs)->padding };
+    const struct dw_attrs attrs = { firn_val_shape(g, n->in[0]).dim[0], a->padding, 0 };
     if (firn_wants(g, n->in[0]))
         dx[0] = firn_emit1(g, &embed_dw, (firn_val[]){ dy[0], n->in[1] }, &attrs);
 }
@@ -101,6 +112,7 @@ static void setup(const struct firn_call *call, const struct firn_limits *limits
     firn_push(d, (uint64_t) call->in[0].shape.dim[0]);
     firn_push(d, (uint64_t) firn_cols(&call->in[0]));
     firn_push(d, (uint64_t) first_of(call));
+    firn_push(d, ((const struct embed_attrs *) call->attrs)->keeps);
 }
 
 static const struct firn_kernel kernels[] = {
@@ -113,7 +125,7 @@ static const struct firn_kernel kernels[] = {
     { NULL },
 };
 
-static const struct embed_attrs whole = { -1, 0 }, slice = { -1, 5 };
+static const struct embed_attrs whole = { -1, 0, 0, false }, slice = { -1, 5, 0, false };
 static const struct firn_case cases[] = {
     { .in = { FIRN_DIMS(5, 3), FIRN_DIMS(7) }, &whole, .below = { 0, 5 } },
     { .in = { FIRN_DIMS(33, 31), FIRN_DIMS(65) }, &whole, .below = { 0, 40 }, .no_grad = true },
@@ -132,6 +144,9 @@ static const struct firn_op embed = {
     .math = "y[m] = table[ids[m]]",
     .n_in = 2,
     .n_out = 1,
+    .cut = FIRN_CUT | 2,
+    .cut_turns = 1,
+    .cut_at = embed_cut_at,
     .integer = 2,
     .attrs_size = sizeof(struct embed_attrs),
     .shape = embed_shape,
@@ -151,6 +166,20 @@ static bool dw_shape(struct firn_infer *s)
     return firn_infer_rank(s, 0, 2) && firn_infer_rank(s, 1, 1);
 }
 
+static bool dw_cut_at(void *attrs, const struct firn_call *part, int64_t row, bool is_turn)
+{
+    struct dw_attrs *a = attrs;
+    (void) is_turn;
+    a->first += row;
+    a->rows = part->out[0].shape.dim[0];
+    return true;
+}
+
+static int64_t dw_first(const struct firn_call *call)
+{
+    return ((const struct dw_attrs *) call->attrs)->first;
+}
+
 static int64_t padding_of(const struct firn_call *call)
 {
     return ((const struct dw_attrs *) call->attrs)->padding;
@@ -161,9 +190,11 @@ static void dw_ref(const struct firn_call *call)
     const int64_t cols = firn_cols(&call->in[0]), rows = call->out[0].shape.dim[0];
     const int32_t *ids = firn_i32(&call->in[1]);
     double *dy = firn_ref_in(call, 0), *dw = firn_ref_out(call, 0);
-    for (int64_t m = 0; m < call->in[1].shape.dim[0]; m++)
-        for (int64_t c = 0; c < cols && ids[m] >= 0 && ids[m] < rows && ids[m] != padding_of(call); c++)
-            dw[ids[m] * cols + c] += dy[m * cols + c];
+    for (int64_t m = 0; m < call->in[1].shape.dim[0]; m++) {
+        const int64_t id = ids[m] - dw_first(call);
+        for (int64_t c = 0; c < cols && id >= 0 && id < rows && ids[m] != padding_of(call); c++)
+            dw[id * cols + c] += dy[m * cols + c];
+    }
     firn_ref_free(dy);
     firn_ref_store(call, 0, dw);
 }
@@ -178,9 +209,11 @@ static void dw_body(void *user, int64_t begin, int64_t end)
     const float *dy = firn_f32(&call->in[0]);
     float *dw = firn_f32(&call->out[0]);
     memset(dw + begin * cols, 0, sizeof *dw * (size_t) ((end - begin) * cols));
-    for (int64_t m = 0; m < call->in[1].shape.dim[0]; m++)
-        for (int64_t c = 0; c < cols && ids[m] >= begin && ids[m] < end && ids[m] != padding; c++)
-            dw[ids[m] * cols + c] += dy[m * cols + c];
+    for (int64_t m = 0; m < call->in[1].shape.dim[0]; m++) {
+        const int64_t id = ids[m] - dw_first(call);
+        for (int64_t c = 0; c < cols && id >= begin && id < end && ids[m] != padding; c++)
+            dw[id * cols + c] += dy[m * cols + c];
+    }
 }
 
 static void dw_cpu(const struct firn_call *call)
@@ -196,6 +229,7 @@ static void dw_push(const struct firn_call *call, const struct firn_limits *limi
     firn_push(d, (uint64_t) call->out[0].shape.dim[0]);
     firn_push(d, (uint64_t) firn_cols(&call->in[0]));
     firn_push(d, (uint32_t) (int32_t) padding_of(call));
+    firn_push(d, (uint64_t) dw_first(call));
     firn_grid_flat(d, limits, (lanes + 1023) / 1024);
 }
 
@@ -231,13 +265,14 @@ static int64_t dw_terms(const struct firn_call *call)
     return call->in[1].shape.dim[0];
 }
 
-static const struct dw_attrs dw_5 = { 5, -1 }, dw_300 = { 300, -1 }, dw_padded = { 5, 3 };
+static const struct dw_attrs dw_5 = { 5, -1, 0 }, dw_300 = { 300, -1, 0 }, dw_padded = { 5, 3, 0 }, dw_part = { 5, 6, 4 };
 static const struct firn_case dw_cases[] = {
     { .in = { FIRN_DIMS(7, 3), FIRN_DIMS(7) }, &dw_5, .below = { 0, 5 } },
     { .in = { FIRN_DIMS(65, 33), FIRN_DIMS(65) }, &dw_300, .below = { 0, 290 } },
     { .in = { FIRN_DIMS(0, 3), FIRN_DIMS(0) }, &dw_5 },
     { .in = { FIRN_DIMS(257, 1), FIRN_DIMS(257) }, &dw_5, .below = { 0, 9 } }, /* more places than elements; some outside */
     { .in = { FIRN_DIMS(65, 7), FIRN_DIMS(65) }, &dw_padded, .below = { 0, 5 } },
+    { .in = { FIRN_DIMS(65, 7), FIRN_DIMS(65) }, &dw_part, .below = { 0, 12 }, .no_grad = true },
 };
 
 static const struct firn_op embed_dw = {
@@ -245,6 +280,8 @@ static const struct firn_op embed_dw = {
     .math = "dw[v] = sum of dy[m] with ids[m] = v; zero for the padding",
     .n_in = 2,
     .n_out = 1,
+    .cut = FIRN_CUT,
+    .cut_at = dw_cut_at,
     .integer = 2,
     .attrs_size = sizeof(struct dw_attrs),
     .shape = dw_shape,
@@ -263,21 +300,12 @@ firn_val firn_embed(struct firn_graph *g, firn_val table, firn_val ids)
 
 firn_val firn_embed_padded(struct firn_graph *g, firn_val table, firn_val ids, int64_t padding)
 {
-    const int64_t rows = firn_slice_rows(g, table);
-    if (rows > 0)
-        return firn_embed_sliced(g, table, ids, rows);
-    return firn_emit1(g, &embed, (firn_val[]){ table, ids }, &(struct embed_attrs){ padding, 0 });
+    return firn_emit1(g, &embed, (firn_val[]){ table, ids }, &(struct embed_attrs){ padding, 0, 0, false });
 }
 
 firn_val firn_move_rows(struct firn_graph *g, firn_val x, firn_val from, firn_val back)
 {
-    return firn_emit1(g, &embed, (firn_val[]){ x, from }, &(struct embed_attrs){ -1, 0, back.id });
-}
-
-/* Of frozen tables: it has no gradient. */
-firn_val firn_embed_from(struct firn_graph *g, firn_val table, firn_val ids, int64_t first)
-{
-    return firn_emit1(g, &embed, (firn_val[]){ table, ids }, &(struct embed_attrs){ -1, first });
+    return firn_emit1(g, &embed, (firn_val[]){ x, from }, &(struct embed_attrs){ -1, 0, back.id, false });
 }
 
 const struct firn_op *const firn_family_embed[] = { &embed, &embed_dw, NULL };

@@ -190,6 +190,14 @@ static void matmul_grad(struct firn_graph *g, const struct firn_node *n, const f
     dx[FIRN_MATMUL_RESIDUAL] = dy[0];
 }
 
+static bool cut_at(void *attrs, const struct firn_call *part, int64_t row, bool is_turn)
+{
+    (void) part;
+    (void) row;
+    (void) is_turn;
+    return !((const struct firn_matmul_attrs *) attrs)->trans_a;
+}
+
 static double matmul_flops(const struct firn_call *call)
 {
     const struct firn_matmul_sizes s = firn_matmul_sizes(call);
@@ -289,6 +297,8 @@ const struct firn_op firn_op_matmul = {
     .math = "y = alpha a b + u v + bias + residual",
     .n_in = 6,
     .n_out = 1,
+    .cut = FIRN_CUT | 1u << FIRN_MATMUL_A | 1u << FIRN_MATMUL_RESIDUAL | 1u << FIRN_MATMUL_U,
+    .cut_at = cut_at,
     .optional = 0x3c,
     .by_rows = 1u << FIRN_MATMUL_A | 1u << FIRN_MATMUL_RESIDUAL | 1u << FIRN_MATMUL_U,
     .inplace = 1u << FIRN_MATMUL_RESIDUAL,
@@ -308,9 +318,9 @@ const struct firn_op firn_op_matmul = {
 
 firn_val firn_matmul(struct firn_graph *g, firn_val a, firn_val b, const struct firn_matmul_params *p)
 {
-    const int64_t rows = firn_slice_rows(g, b);
-    if (rows > 0)
-        return firn_matmul_sliced(g, a, b, p, rows);
+    const firn_val sliced = firn_matmul_sliced(g, a, b, p);
+    if (firn_is_value(sliced))
+        return sliced;
     const struct firn_matmul_attrs attrs = { p->trans_a, p->trans_b, p->trans_v,
                                              p->alpha != 0 ? p->alpha : 1 };
     return firn_emit1(g, &firn_op_matmul, (firn_val[]){ a, b, p->bias, p->residual, p->u, p->v }, &attrs);

@@ -180,6 +180,9 @@ static const struct firn_op norm2_dx = {
 
 firn_val firn_norm2(struct firn_graph *g, firn_val x)
 {
+    const firn_val sliced = firn_norm2_sliced(g, x);
+    if (firn_is_value(sliced))
+        return sliced;
     return firn_emit1(g, &norm2, &x, NULL);
 }
 

@@ -39,13 +39,10 @@ void firn_grid_flat(struct firn_dispatch *d, const struct firn_limits *limits, i
 /* The first `at` columns of x, and the rest (two_columns.c). */
 void firn_cut_columns(struct firn_graph *g, firn_val x, int64_t at, firn_val parts[2]);
 
-/* Rows of a frozen matrix that one binding takes at once; 0: it need not be cut, or cannot (slices.c). */
-int64_t firn_slice_rows(const struct firn_graph *g, firn_val w);
-/* y = table[ids] and the product, over slices of the table or of b. */
-firn_val firn_embed_sliced(struct firn_graph *g, firn_val table, firn_val ids, int64_t rows);
-firn_val firn_matmul_sliced(struct firn_graph *g, firn_val a, firn_val b, const struct firn_matmul_params *p, int64_t rows);
-/* One slice of a table: rows `first` and on, ids counted from the whole table's first row. */
-firn_val firn_embed_from(struct firn_graph *g, firn_val slice, firn_val ids, int64_t first);
+/* Products and norms of tensors that are larger than one binding of the device, over slices of them (slices.c). Empty: nothing
+ * needs slices. */
+firn_val firn_matmul_sliced(struct firn_graph *g, firn_val a, firn_val b, const struct firn_matmul_params *p);
+firn_val firn_norm2_sliced(struct firn_graph *g, firn_val x);
 /* Rows of x from other places, zeros where `from` is -1; `back` holds for each row of x the place it went to, or -1. */
 firn_val firn_move_rows(struct firn_graph *g, firn_val x, firn_val from, firn_val back);
 

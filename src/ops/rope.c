@@ -157,6 +157,7 @@ static const struct firn_op rope = {
     .math = "y1 = x1 cos - x2 sin, y2 = x2 cos + x1 sin",
     .n_in = 3,
     .n_out = 1,
+    .cut = FIRN_CUT | 3,
     .integer = 2,
     .inplace = 1,
     .attrs_size = sizeof(struct rope_attrs),

@@ -79,8 +79,17 @@ static void put_setup(const struct firn_call *call, const struct firn_limits *li
     const struct rows_attrs *a = call->attrs;
     const int64_t cols = firn_cols(&call->in[0]);
     firn_setup_flat(call, limits, d);
-    firn_push(d, (uint64_t) (a->start * cols));
+    firn_push(d, (uint32_t) (a->start * cols)); /* of a part behind them: below zero, which wraps */
     firn_push(d, (uint64_t) (a->count * cols));
+}
+
+static bool put_cut_at(void *attrs, const struct firn_call *part, int64_t row, bool is_turn)
+{
+    struct rows_attrs *a = attrs;
+    (void) is_turn;
+    a->start -= row;
+    a->of = part->out[0].shape.dim[0];
+    return true;
 }
 
 static const struct firn_kernel put_kernels[] = {
@@ -102,6 +111,8 @@ static const struct firn_op put_rows = {
     .math = "y = 0; y[start .. start + count] = x",
     .n_in = 1,
     .n_out = 1,
+    .cut = FIRN_CUT,
+    .cut_at = put_cut_at,
     .attrs_size = sizeof(struct rows_attrs),
     .shape = put_shape,
     .ref = put_ref,

@@ -63,6 +63,7 @@ static const struct firn_op scale = {
     .math = "y = factor x",
     .n_in = 1,
     .n_out = 1,
+    .cut = FIRN_CUT | 1,
     .by_rows = 1,
     .inplace = 1,
     .attrs_size = sizeof(struct scale_attrs),

@@ -159,6 +159,7 @@ static const struct firn_op join_columns = {
     .math = "y = [x0, x1, x2] side by side",
     .n_in = PARTS,
     .n_out = 1,
+    .cut = FIRN_CUT | 1,
     .shape = join_shape,
     .ref = join_ref,
     .cpu = join_cpu,

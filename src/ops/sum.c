@@ -87,6 +87,7 @@ static const struct firn_op spread = {
     .math = "dx[i] = dy",
     .n_in = 1,
     .n_out = 1,
+    .cut = FIRN_CUT,
     .attrs_size = sizeof(struct firn_shape),
     .shape = spread_shape,
     .ref = spread_ref,

@@ -172,6 +172,7 @@ static const struct firn_op spread_rows = {
     .math = "y[m, n] = x[n]",
     .n_in = 1,
     .n_out = 1,
+    .cut = FIRN_CUT,
     .attrs_size = sizeof(int64_t),
     .shape = spread_shape,
     .ref = spread_ref,

@@ -3,6 +3,7 @@
 #ifndef FIRN_PLAN_PASSES_H
 #define FIRN_PLAN_PASSES_H
 
+#include "device/device.h"
 #include "graph/graph.h"
 
 /* Marks nodes dead whose results nobody can see: no update of a leaf, no output placed in one. */
@@ -29,5 +30,16 @@ firn_status firn_pass_live(const struct firn_graph *g, struct firn_life *life);
 /* Offsets for all entries with in_arena; returns the arena's size. n entries, multiples of align. */
 firn_status firn_pass_place(struct firn_life *life, uint32_t n, size_t align, size_t *size,
                             size_t *lower_bound, struct firn_error *err);
+
+/* Steps as a device runs them. Parts of a step keep attributes of their own here. */
+struct firn_cut {
+    struct firn_step *steps;
+    int n, room, n_attrs;
+    void **attrs;
+};
+/* Appends the step, in parts where one of its tensors is larger than a binding. */
+firn_status firn_cut_step(struct firn_cut *c, const struct firn_op *op, const struct firn_step *step, const struct firn_limits *l,
+                          struct firn_error *err);
+void firn_cut_free(struct firn_cut *c);
 
 #endif

@@ -232,16 +232,16 @@ const struct firn_op *firn_plan_op(const struct firn_plan *plan, uint32_t index)
 
 static firn_status record(struct firn_plan *plan, enum firn_phase phase, struct firn_error *err)
 {
-    struct firn_step *steps = calloc(plan->n_steps + 1, sizeof *steps);
-    if (steps == NULL)
-        return firn_fail(err, FIRN_ERR_MEMORY, .what = "out of memory for a program");
-    int n_steps = 0;
+    struct firn_cut list = { 0 };
+    struct firn_step step;
     enum firn_phase of;
-    for (uint32_t i = 0; firn_plan_step(plan, i, &steps[n_steps], &of); i++)
-        n_steps += of == phase;
-    const firn_status status = firn_program_create(plan->store->device, steps, n_steps,
-                                                   &plan->programs[phase], err);
-    free(steps);
+    firn_status status = FIRN_OK;
+    for (uint32_t i = 0; status == FIRN_OK && firn_plan_step(plan, i, &step, &of); i++)
+        if (of == phase)
+            status = firn_cut_step(&list, firn_graph_node(plan->g, plan->steps[i].node)->op, &step, &plan->store->device->limits, err);
+    if (status == FIRN_OK)
+        status = firn_program_create(plan->store->device, list.steps, list.n, &plan->programs[phase], err);
+    firn_cut_free(&list);
     return status;
 }
 

@@ -63,12 +63,12 @@ static void no_node_takes_more_than_one_binding(void **state)
     struct firn_graph *g = *state;
     build(g, LIMIT);
     assert_null(firn_graph_error(g));
-    assert_int_equal(count_nodes(g, "embed"), 3);
+    assert_int_equal(count_nodes(g, "embed"), 1); /* its table is cut when steps are recorded (plan/cut.c) */
     assert_int_equal(count_nodes(g, "matmul"), 6);
     for (uint32_t i = 0; i < firn_graph_n_nodes(g); i++) {
         const struct firn_node *n = firn_graph_node(g, i);
         for (int k = 0; k < n->op->n_in && !n->op->alias; k++) {
-            if (!firn_is_value(n->in[k]))
+            if (!firn_is_value(n->in[k]) || (n->op->cut_turns >> k & 1u))
                 continue;
             const struct firn_shape s = firn_val_shape(g, n->in[k]);
             assert_true(firn_shape_count(&s) * 4 <= LIMIT);

@@ -213,10 +213,78 @@ static void plans_are_what_a_card_holds(void **state)
     setenv("FIRN_CAPS", before, 1);
 }
 
+static uint64_t held(const struct firn_device *d)
+{
+    uint64_t sum = d->borrowed;
+    for (int m = 0; m < FIRN_MEM_COUNT; m++)
+        sum += d->bytes[m];
+    return sum;
+}
+
+enum { N_ADAPTERS = 10 };
+
+/* Plans of the kinds that a command runs, for adapter `number`; what the device holds then. */
+static uint64_t with_plans(struct firn_session *s, size_t number, const enum firn_plan_kind *kinds, int n_kinds)
+{
+    struct firn_session_plan *sp;
+    struct firn_error err = { 0 };
+    firn_session_use(s, number);
+    for (int i = 0; i < n_kinds; i++)
+        check_ok(firn_session_plan(s, kinds[i], 2, kinds[i] == FIRN_PLAN_NEXT ? 1 : 12, &sp, &err), &err);
+    return held(s->device);
+}
+
+/* Every further adapter costs the bytes of what it trained, and nothing of the base, of activations or of the cache. */
+static void ten_cost_ten(const char *name, const char *device, const enum firn_plan_kind *kinds, int n_kinds)
+{
+    struct firn_case_file c = { 0 };
+    struct firn_session s = { 0 };
+    struct firn_error err = { 0 };
+    char directory[512], model[512], adapter[600];
+    snprintf(directory, sizeof directory, FIRN_TESTS_GOLDEN "/cases/%s", name);
+    check_ok(firn_case_open(&c, directory, &err), &err);
+    snprintf(model, sizeof model, FIRN_TESTS_GOLDEN "/models%s", strrchr(c.model, '/'));
+    snprintf(adapter, sizeof adapter, "%s/adapter_final", directory);
+    const struct firn_session_params params = { .model = model, .device = device, .task = c.task, .problem = c.problem,
+                                                .n_labels = c.n_labels, .adapter = adapter };
+    check_ok(firn_session_open(&s, &params, &err), &err);
+    if (c.task == FIRN_TASK_CAUSAL_LM)
+        firn_session_cache(&s, 2, 24, 0);
+    const uint64_t first = with_plans(&s, 0, kinds, n_kinds);
+    const uint64_t flat = sizeof(float) * (uint64_t) s.adapter.params.flat;
+    assert_true(flat > 0 && first > 10 * flat);
+    for (size_t k = 1; k < N_ADAPTERS; k++) {
+        check_ok(firn_session_add(&s, &params, &err), &err);
+        check_ok(firn_session_push(&s, "params", s.flat, &err), &err);
+        assert_int_equal(with_plans(&s, k, kinds, n_kinds), first + k * flat);
+    }
+    print_message("%s on %s: one adapter %llu bytes, ten %llu: nine times %llu more\n", name, device, (unsigned long long) first,
+                  (unsigned long long) held(s.device), (unsigned long long) flat);
+    firn_session_close(&s);
+    firn_case_close(&c);
+}
+
+static void ten_adapters_cost_ten_adapters(void **state)
+{
+    static const enum firn_plan_kind classify[] = { FIRN_PLAN_EVAL }, generate[] = { FIRN_PLAN_PREFILL, FIRN_PLAN_NEXT };
+    static const char *const devices[] = { "cpu", "vulkan:0" };
+    (void) state;
+    for (size_t i = 0; i < N_OF(devices); i++) {
+        struct firn_device *d = NULL;
+        if (firn_device_open(&d, devices[i], NULL, NULL) != FIRN_OK)
+            continue;
+        firn_device_close(&d);
+        ten_cost_ten("bert-lora", devices[i], classify, N_OF(classify));
+        ten_cost_ten("gpt2-prefix", devices[i], generate, N_OF(generate));
+        ten_cost_ten("llama-lora", devices[i], generate, N_OF(generate));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(arenas_of_real_models_are_near_their_bound, scratch_setup, scratch_teardown),
+        cmocka_unit_test(ten_adapters_cost_ten_adapters),
         cmocka_unit_test(plans_are_what_cpu_holds),
         cmocka_unit_test(plans_are_what_cpu_exact_holds),
         cmocka_unit_test(plans_are_what_vulkan_holds),
