@@ -34,6 +34,7 @@ struct firn_limits {
     uint32_t bind_align;           /* offset of a binding is a multiple of it */
     uint64_t memory_bytes;         /* free for this process, as far as the device says; 0 unknown */
     uint64_t slice_flops;          /* longest piece of work between two waits; 0: the device finds out */
+    uint32_t patience_ms;          /* longest piece of work that is aimed at, as measured; 0: 250 */
     int n_threads;                 /* host devices */
 };
 

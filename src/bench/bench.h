@@ -66,6 +66,7 @@ struct firn_bench {
     uint64_t device_bytes;    /* allocated on a Vulkan device */
     int dispatches;
     struct firn_bench_ratio ratio; /* runs 0: nothing was compared */
+    double longest_seconds;   /* of a command buffer, when the first runs were watched */
     double setup_seconds;     /* opening, planning, recording and the first run */
     int64_t tokens;           /* of one run; 0: none */
 };

@@ -115,6 +115,7 @@ static firn_status measure(struct firn_bench *b, struct run *r, struct run *othe
         firn_vulkan_stats(b->device, &stats);
         b->device_bytes = stats.memory_bytes;
         b->dispatches = stats.dispatches;
+        b->longest_seconds = stats.longest_seconds;
     }
     if (!p->steps)
         return FIRN_OK;

@@ -91,7 +91,7 @@ static void print_plan(const struct firn_bench *b)
         print_bytes("allocated", b->device_bytes);
     printf("%-22s %" PRIu64 " in the plan%s", "operations", p->nodes[0] + p->nodes[1], b->dispatches > 0 ? ", " : "\n");
     if (b->dispatches > 0)
-        printf("%d dispatches\n", b->dispatches);
+        printf("%d dispatches, the longest submission %.1f ms\n", b->dispatches, 1e3 * b->longest_seconds);
     if (b->setup_seconds > 0)
         printf("%-22s %.3f s\n", "start to first step", b->setup_seconds);
 }
@@ -192,6 +192,7 @@ static void print_json(const struct firn_bench *b)
                                       (json_int_t) n->activations, "allocated", (json_int_t) b->device_bytes));
         json_object_set_new(o, "operations", json_integer((json_int_t) (n->nodes[0] + n->nodes[1])));
         json_object_set_new(o, "dispatches", json_integer(b->dispatches));
+        json_object_set_new(o, "longest_submission_seconds", json_real(b->longest_seconds));
     }
     const struct firn_bench_ratio *ratio = &b->ratio;
     if (ratio->runs > 0)

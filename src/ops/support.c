@@ -83,9 +83,13 @@ firn_val firn_emit1(struct firn_graph *g, const struct firn_op *op, const firn_v
     return out[0];
 }
 
+/* A row of 2,048 work groups, so that work which is cut into rows is cut finely. */
 void firn_grid_flat(struct firn_dispatch *d, const struct firn_limits *limits, int64_t n_groups)
 {
-    const int64_t width = limits->max_groups[0] < 65535 ? limits->max_groups[0] : 65535;
+    const int64_t rows = limits->max_groups[1], need = (n_groups + rows - 1) / rows;
+    int64_t width = need > 2048 ? need : 2048;
+    width = width < limits->max_groups[0] ? width : limits->max_groups[0];
+    d->is_flat = true;
     d->groups[0] = (uint32_t) (n_groups < width ? n_groups : width);
     d->groups[1] = (uint32_t) (n_groups < width ? n_groups > 0 : (n_groups + width - 1) / width);
     d->groups[2] = 1;

@@ -204,6 +204,17 @@ static struct firn_bind bind_value(const struct firn_plan *plan, firn_val v)
     return bind;
 }
 
+/* What a step takes, in about floating-point operations: memory counts as much as a GPU computes while it is read. */
+static double cost_of(const struct firn_node *n, const struct firn_step *s)
+{
+    double bytes = 0;
+    for (int k = 0; k < s->n_in; k++)
+        bytes += (double) s->in[k].size;
+    for (int j = 0; j < s->n_out; j++)
+        bytes += (double) s->out[j].size;
+    return (n->op->flops != NULL ? n->op->flops(&s->call) : 0) + 16 * bytes;
+}
+
 bool firn_plan_step(const struct firn_plan *plan, uint32_t index, struct firn_step *s, enum firn_phase *phase)
 {
     if (index >= plan->n_steps)
@@ -215,13 +226,13 @@ bool firn_plan_step(const struct firn_plan *plan, uint32_t index, struct firn_st
                              .host = p->host, .kernel = p->kernel };
     *phase = n->phase;
     firn_node_call(plan->g, n, &s->call);
-    s->cost = n->op->flops != NULL ? n->op->flops(&s->call) : 0;
     for (int k = 0; k < s->n_in; k++)
         s->in[k] = bind_value(plan, n->in[k]);
     for (int j = 0; j < s->n_out; j++)
         s->out[j] = bind_value(plan, n->out[j]);
     if (p->scratch > 0)
         s->scratch = (struct firn_bind){ plan->store->arena, plan->life[p->scratch_life].offset, p->scratch };
+    s->cost = cost_of(n, s);
     return true;
 }
 

@@ -39,6 +39,7 @@ struct firn_dispatch {
     uint32_t spec[FIRN_MAX_SPEC]; /* specialisation constants, constant_id 0 .. n_spec - 1 */
     int n_spec;
     int64_t turn; /* of a kernel with turns: which one this is; set before setup */
+    bool is_flat; /* work groups count along x and go on along y: shaders read the number along x, which a cut would change */
 };
 
 static inline void firn_push(struct firn_dispatch *d, uint64_t value)

@@ -43,12 +43,12 @@ static firn_status unknown(const char *word, struct firn_error *err)
 {
     static const char *const known[] = { "none", "-subgroup", "-shmem", "+shmem", "-f16",
                                          "-storage16", "-coopmat", "-int8dot", "-bf16",
-                                         "-software", "+round16", "-unified", "maxbuf=", "shmem=", "lanes=", "slice=", NULL };
+                                         "-software", "+round16", "-unified", "maxbuf=", "shmem=", "lanes=", "slice=", "watchdog=", NULL };
     const char *nearest = firn_nearest(word, known);
     return firn_fail(err, FIRN_ERR_USAGE, .file = "FIRN_CAPS", .key = word,
                      .what = nearest != NULL ? FIRN_STR("unknown; did you mean %s?", nearest) : NULL,
                      .expected = "none, or a list of -subgroup -shmem +shmem -f16 -storage16 -coopmat "
-                                 "-int8dot -bf16 -software +round16 -unified maxbuf=128M shmem=16K lanes=128 slice=1G");
+                                 "-int8dot -bf16 -software +round16 -unified maxbuf=128M shmem=16K lanes=128 slice=1G watchdog=250");
 }
 
 /* "16K", "128M", "1G", "1024"; 0 when it is not such a size. */
@@ -103,6 +103,8 @@ static firn_status apply(const char *word, struct firn_limits *l, bool *is_unifi
             l->max_binding_bytes = value;
     } else if (strncmp(word, "slice=", 6) == 0 && value > 0) {
         l->slice_flops = value;
+    } else if (strncmp(word, "watchdog=", 9) == 0 && value > 0 && value < 1000000) {
+        l->patience_ms = (uint32_t) value;
     } else if (strncmp(word, "shmem=", 6) == 0 && value > 0) {
         l->shared_bytes = lower(l->shared_bytes, value);
     } else if (strncmp(word, "lanes=", 6) == 0 && value > 0) {

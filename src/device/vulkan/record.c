@@ -5,13 +5,15 @@
 #include "device/vulkan/hazard.h"
 #include "device/vulkan/pipeline.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 struct firn_program {
     VkDescriptorPool sets;
     VkCommandBuffer *commands;
+    double *costs; /* of each */
     uint32_t n_commands;
-    double cost;
+    int runs; /* so far */
 };
 
 /* A step's bindings, in the order of the shader's numbers. */
@@ -31,11 +33,16 @@ struct recorder {
     bool writes_host; /* something that the host can see was written */
 };
 
-const VkCommandBuffer *firn_vk_program_commands(const struct firn_program *p, uint32_t *n, double *cost)
+const VkCommandBuffer *firn_vk_program_commands(const struct firn_program *p, uint32_t *n, const double **costs)
 {
     *n = p->n_commands;
-    *cost = p->cost;
+    *costs = p->costs;
     return p->commands;
+}
+
+int firn_vk_program_count_run(struct firn_program *p)
+{
+    return p->runs < 1000 ? p->runs++ : p->runs;
 }
 
 static int n_bindings(const struct firn_step *step)
@@ -114,9 +121,10 @@ static void barrier(struct recorder *r, VkPipelineStageFlags from, VkAccessFlags
 
 static void barrier_between(struct recorder *r)
 {
-    barrier(r, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_ACCESS_SHADER_WRITE_BIT,
-            VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
-            VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT);
+    if (!r->d->forgets_barriers)
+        barrier(r, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_ACCESS_SHADER_WRITE_BIT,
+                VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
+                VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT);
     firn_vk_hazards_clear(&r->hazards);
 }
 
@@ -185,12 +193,16 @@ static firn_status begin_part(struct recorder *r, struct firn_error *err)
         .flags = VK_COMMAND_BUFFER_USAGE_SIMULTANEOUS_USE_BIT,
     };
     VkCommandBuffer *list = realloc(p->commands, sizeof *list * (p->n_commands + 1));
-    if (list == NULL)
+    if (list != NULL)
+        p->commands = list;
+    double *costs = list != NULL ? realloc(p->costs, sizeof *costs * (p->n_commands + 1)) : NULL;
+    if (costs == NULL)
         return firn_fail(err, FIRN_ERR_MEMORY, .what = "no memory for a list of commands");
-    p->commands = list;
+    p->costs = costs;
     firn_status s = FIRN_VK(d->vk.vkAllocateCommandBuffers(d->device, &info, &r->commands), err);
     if (s != FIRN_OK)
         return s;
+    p->costs[p->n_commands] = 0;
     p->commands[p->n_commands++] = r->commands;
     d->stats.command_buffers++;
     r->cost = 0;
@@ -211,7 +223,7 @@ static firn_status end_part(struct recorder *r, struct firn_error *err)
     if (r->writes_host)
         barrier(r, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_ACCESS_SHADER_WRITE_BIT,
                 VK_PIPELINE_STAGE_HOST_BIT, VK_ACCESS_HOST_READ_BIT);
-    r->program->cost += r->cost;
+    r->program->costs[r->program->n_commands - 1] = r->cost;
     return FIRN_VK(r->d->vk.vkEndCommandBuffer(r->commands), err);
 }
 
@@ -224,12 +236,16 @@ static firn_status make_room(struct recorder *r, double cost, struct firn_error 
     return s ? s : begin_part(r, err);
 }
 
-/* Work groups begin .. end of the axis that a dispatch is cut along. */
+/* A box of a dispatch's work groups. */
+struct piece {
+    uint32_t from[2], n[2]; /* along x and y */
+};
+
 static void put_dispatch(struct recorder *r, const struct firn_dispatch *dispatch, const struct firn_vk_pipeline *pipeline,
-                         const VkDescriptorSet *set, uint32_t begin, uint32_t end, int axis)
+                         const VkDescriptorSet *set, const struct piece *piece)
 {
     struct firn_vk *d = r->d;
-    uint32_t from[3] = { 0, 0, 0 }, n[3] = { dispatch->groups[0], dispatch->groups[1], dispatch->groups[2] };
+    const uint32_t *groups = dispatch->groups;
     if (pipeline->handle != r->bound)
         d->vk.vkCmdBindPipeline(r->commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline->handle);
     r->bound = pipeline->handle;
@@ -237,18 +253,36 @@ static void put_dispatch(struct recorder *r, const struct firn_dispatch *dispatc
     if (dispatch->n_push > 0)
         d->vk.vkCmdPushConstants(r->commands, pipeline->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0,
                                  (uint32_t) dispatch->n_push * 4, dispatch->push);
-    if (end - begin == n[axis]) {
-        d->vk.vkCmdDispatch(r->commands, n[0], n[1], n[2]);
-    } else {
-        from[axis] = begin;
-        n[axis] = end - begin;
-        d->vk.vkCmdDispatchBase(r->commands, from[0], from[1], from[2], n[0], n[1], n[2]);
-    }
+    if (piece->n[0] == groups[0] && piece->n[1] == groups[1])
+        d->vk.vkCmdDispatch(r->commands, groups[0], groups[1], groups[2]);
+    else
+        d->vk.vkCmdDispatchBase(r->commands, piece->from[0], piece->from[1], 0, piece->n[0], piece->n[1], groups[2]);
     d->stats.dispatches++;
 }
 
-/* One dispatch of a step, in as many slices as the budget asks for; *set is made by the first. Shaders see the number of work
- * groups of a slice, and count on that along x only: slices are cut along y or z. */
+static uint32_t at_most(double wanted, uint32_t most)
+{
+    return wanted < most ? (uint32_t) wanted : most;
+}
+
+/* How often a dispatch is cut along x and y. A shader whose work groups go on from one row into the next counts with the number
+ * along x, which is not the whole row's in a piece: it is cut between rows, or where it has but one. */
+static void cuts_of(const struct firn_vk *d, const struct firn_dispatch *dispatch, double cost, uint32_t cuts[2])
+{
+    const uint32_t *groups = dispatch->groups;
+    /* what is only a little longer than the aim stays whole: the limit is far above it */
+    const double room = d->base.limits.slice_flops > 0 ? d->budget : FIRN_VK_MARGIN * d->budget;
+    const double wanted = cost <= room ? 1 : floor(cost / d->budget) + 1;
+    cuts[1] = at_most(wanted, groups[1]);
+    cuts[0] = dispatch->is_flat && groups[1] > 1 ? 1 : at_most(ceil(wanted / cuts[1]), groups[0]);
+}
+
+static uint32_t part_of(uint32_t n, uint32_t i, uint32_t of)
+{
+    return (uint32_t) ((uint64_t) n * i / of);
+}
+
+/* One dispatch of a step, in as many pieces as the budget asks for; *set is made by the first. */
 static firn_status record_dispatch(struct recorder *r, const struct firn_step *step, const struct firn_kernel *k,
                                    int64_t turn, double cost, const struct bindings *b, VkDescriptorSet *set,
                                    struct firn_error *err)
@@ -256,27 +290,32 @@ static firn_status record_dispatch(struct recorder *r, const struct firn_step *s
     struct firn_vk *d = r->d;
     struct firn_dispatch dispatch;
     struct firn_vk_pipeline pipeline;
+    uint32_t cuts[2];
     bool is_empty;
     firn_status s = set_up(r, step, k, turn, &dispatch, &is_empty, err);
     if (s != FIRN_OK || is_empty)
         return s;
-    const int axis = dispatch.groups[1] > 1 ? 1 : 2;
-    const uint32_t groups = dispatch.groups[axis];
-    const uint32_t slices = cost <= d->budget ? 1 : cost / d->budget < groups ? (uint32_t) (cost / d->budget) + 1 : groups;
-    s = firn_vk_pipeline_get(d, k, &dispatch, b->n, slices > 1, &pipeline, err);
+    cuts_of(d, &dispatch, cost, cuts);
+    const uint32_t pieces = cuts[0] * cuts[1];
+    s = firn_vk_pipeline_get(d, k, &dispatch, b->n, pieces > 1, &pipeline, err);
     if (s == FIRN_OK && *set == VK_NULL_HANDLE)
         s = make_set(r, b, pipeline.set_layout, set, err);
-    for (uint32_t i = 0; i < slices && s == FIRN_OK; i++) {
-        s = make_room(r, cost / slices, err);
+    for (uint32_t i = 0; i < pieces && s == FIRN_OK; i++) {
+        s = make_room(r, cost / pieces, err);
         if (s == FIRN_OK && i == 0 && firn_vk_hazards_meet(&r->hazards, b->access, b->n))
             barrier_between(r);
         if (s == FIRN_OK && !firn_vk_hazards_add(&r->hazards, b->access, b->n))
             s = firn_fail(err, FIRN_ERR_MEMORY, .what = "no memory for the list of accesses");
         if (s != FIRN_OK)
             break;
-        put_dispatch(r, &dispatch, &pipeline, set, (uint32_t) ((uint64_t) groups * i / slices),
-                     (uint32_t) ((uint64_t) groups * (i + 1) / slices), axis);
-        r->cost += cost / slices;
+        const uint32_t at[2] = { i % cuts[0], i / cuts[0] };
+        struct piece piece;
+        for (int a = 0; a < 2; a++) {
+            piece.from[a] = part_of(dispatch.groups[a], at[a], cuts[a]);
+            piece.n[a] = part_of(dispatch.groups[a], at[a] + 1, cuts[a]) - piece.from[a];
+        }
+        put_dispatch(r, &dispatch, &pipeline, set, &piece);
+        r->cost += cost / pieces;
     }
     return s;
 }
@@ -359,6 +398,7 @@ void firn_vk_program_destroy(struct firn_device *device, struct firn_program *p)
     if (p->n_commands > 0)
         d->vk.vkFreeCommandBuffers(d->device, d->commands, p->n_commands, p->commands);
     free(p->commands);
+    free(p->costs);
     d->vk.vkDestroyDescriptorPool(d->device, p->sets, NULL);
     free(p);
 }

@@ -10,6 +10,9 @@
 
 struct firn_vk_pipelines; /* pipeline.c */
 
+/* A command buffer is to take a part of what is allowed: rates are measured with noise, and by mixtures of operations. */
+#define FIRN_VK_MARGIN 2.5
+
 struct firn_vk {
     struct firn_device base; /* first: a firn_device of this folder is a firn_vk */
     struct firn_vk_instance instance;
@@ -20,7 +23,9 @@ struct firn_vk {
     VkCommandPool commands;
     VkFence fence;
     bool is_lost;
-    double budget; /* cost of one command buffer; infinite on a driver on the CPU, which no watchdog looks after */
+    bool forgets_barriers; /* firn_vulkan_forget_barriers */
+    double budget; /* cost of one command buffer; see submit.c */
+    int lessons;   /* how often it was set anew */
     struct firn_vk_memory memory;
     struct firn_vk_cache cache;
     struct firn_vk_pipelines *pipelines;
@@ -71,8 +76,10 @@ firn_status firn_vk_run(struct firn_device *d, struct firn_program *const *progr
 firn_status firn_vk_program_create(struct firn_device *d, const struct firn_step *steps, int n_steps,
                                    struct firn_program **out, struct firn_error *err);
 void firn_vk_program_destroy(struct firn_device *d, struct firn_program *p);
-/* The command buffers of a program, each within the device's budget; *cost is their work. */
-const VkCommandBuffer *firn_vk_program_commands(const struct firn_program *p, uint32_t *n, double *cost);
+/* The command buffers of a program, each within the device's budget, and the work in each. */
+const VkCommandBuffer *firn_vk_program_commands(const struct firn_program *p, uint32_t *n, const double **costs);
+/* How often it was run before; counts this run. */
+int firn_vk_program_count_run(struct firn_program *p);
 
 /* probe.c: runs one kernel with one input and one output, as the start-up tests do. */
 firn_status firn_vk_probe_run(struct firn_vk *d, const struct firn_kernel *kernel, const char *label, const void *in,

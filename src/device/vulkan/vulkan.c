@@ -134,6 +134,12 @@ uint64_t firn_vulkan_messages(const struct firn_device *device)
     return device->ops == &ops ? atomic_load(&d->instance.messages) : 0;
 }
 
+void firn_vulkan_forget_barriers(struct firn_device *device)
+{
+    if (device->ops == &ops)
+        firn_vk_of(device)->forgets_barriers = true;
+}
+
 void firn_vulkan_stats(const struct firn_device *device, struct firn_vulkan_stats *stats)
 {
     const struct firn_vk *d = (const struct firn_vk *) device;

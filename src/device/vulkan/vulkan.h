@@ -12,14 +12,19 @@ uint64_t firn_vulkan_messages(const struct firn_device *d);
  * the host does not see the device's memory, staging both ways. */
 enum { FIRN_VK_BLOCK_BYTES = 4 << 20, FIRN_VK_STAGING_BYTES = 16 << 20 };
 
+/* Leaves out the barriers between steps from now on: results are then wrong by chance. For the test that the validation
+ * layers would notice. */
+void firn_vulkan_forget_barriers(struct firn_device *d);
+
 /* What opening and recording cost so far. */
 struct firn_vulkan_stats {
     int shaders_compiled, shaders_cached; /* SPIR-V from the compiler; from the disk cache */
     int pipelines;
-    int command_buffers;      /* recorded, over all programs */
-    int dispatches, barriers; /* recorded, over all programs */
+    int command_buffers;      /* recorded, over all programs, since the budget was set */
+    int dispatches, barriers; /* likewise */
     uint64_t memory_bytes;    /* device memory allocated now; without imports */
     int allocations;          /* vkAllocateMemory blocks alive now */
+    double longest_seconds;   /* of a command buffer, in the first runs of programs, since the budget was set */
     int imports;              /* buffers that use the caller's bytes in place */
 };
 void firn_vulkan_stats(const struct firn_device *d, struct firn_vulkan_stats *stats);
