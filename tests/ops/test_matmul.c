@@ -23,6 +23,8 @@ static void fill(struct firn_tensor *t, struct firn_shape shape, uint32_t stream
         firn_f32(t)[i] = firn_normal(11, stream, 0, (uint64_t) i);
 }
 
+enum { MAX_THREADS = 5 };
+
 static void problem_init(struct problem *p, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, int64_t r)
 {
     struct firn_tensor *in = p->call.in;
@@ -37,6 +39,8 @@ static void problem_init(struct problem *p, bool trans_a, bool trans_b, int64_t 
     }
     fill(&p->call.out[0], firn_dims(m, n), 7);
     p->call.attrs = &p->attrs;
+    p->call.scratch = malloc(firn_matmul_cpu_scratch(&p->call, MAX_THREADS) + 1);
+    assert_non_null(p->call.scratch);
 }
 
 static void problem_finish(struct problem *p)
@@ -44,6 +48,7 @@ static void problem_finish(struct problem *p)
     for (int i = 0; i < 6; i++)
         free(p->call.in[i].data);
     free(p->call.out[0].data);
+    free(p->call.scratch);
 }
 
 static size_t bytes(const struct firn_tensor *t)
@@ -67,7 +72,7 @@ static void the_bits_do_not_depend_on_the_number_of_threads(void **state)
         assert_non_null(alone);
         firn_matmul_cpu(&p.call);
         memcpy(alone, p.call.out[0].data, size);
-        for (int threads = 2; threads <= 5; threads++) {
+        for (int threads = 2; threads <= MAX_THREADS; threads++) {
             assert_int_equal(firn_pool_create(&p.call.pool, threads, NULL), FIRN_OK);
             memset(p.call.out[0].data, 0xff, size);
             firn_matmul_cpu(&p.call);

@@ -346,8 +346,8 @@ static void the_row_of_padding_is_read_but_gets_no_gradient(void **state)
     (void) state;
     static float table[4] = { 1, 2, 3, 4 }, dy[3] = { 10, 20, 30 }, y[3], dw[4];
     static int32_t ids[3] = { 2, 1, 2 };
-    static const struct { int64_t rows, padding; } attrs = { 4, 2 };
-    static const struct { int64_t padding, first; } how = { 2, 0 };
+    static const struct { int64_t rows, padding, first; } attrs = { 4, 2, 0 };
+    static const struct { int64_t padding, first; uint32_t inverse; bool keeps; } how = { 2, 0, 0, false };
     const struct firn_tensor of_ids = { FIRN_I32, FIRN_DIMS(3), ids };
     const struct firn_call read = { .in = { { FIRN_F32, FIRN_DIMS(4, 1), table }, of_ids },
                                     .out = { { FIRN_F32, FIRN_DIMS(3, 1), y } }, .attrs = &how };

@@ -307,7 +307,7 @@ static void pieces_are_merged_by_score(void **state)
             if (adds_space)
                 strcat(marked, "\xE2\x96\x81");
             for (const char *c = text; *c != '\0'; c++)
-                strncat(marked, *c == ' ' ? "\xE2\x96\x81" : c, *c == ' ' ? 3 : 1);
+                strcat(marked, *c == ' ' ? "\xE2\x96\x81" : (const char[]){ *c, '\0' });
             const size_t count = plain(scores, texts, n, marked, want);
             check_ok(firn_tokenizer_encode(tok, text, strlen(text), NULL, 0, NULL, &e, &err), &err);
             if (e.n != count + 1 + (adds_space == 0) || e.ids[0] != 1)
