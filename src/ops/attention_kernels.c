@@ -35,6 +35,7 @@ void firn_attention_grid(struct firn_dispatch *d, const struct firn_limits *limi
         firn_grid_flat(d, limits, of_head * heads);
         return;
     }
+    d->is_flat = true;
     d->groups[0] = (uint32_t) of_head;
     d->groups[1] = (uint32_t) heads;
     d->groups[2] = 1;
