@@ -9,9 +9,11 @@ devices that run on the processor, which do not depend on who else uses the mach
 --data device by device, so that runs on several machines meet in one plot. Only Python's standard library is used.
 """
 import argparse
+import atexit
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -123,9 +125,13 @@ def main():
     ap.add_argument("--repeat", type=int, default=10)
     ap.add_argument("--seconds", type=float, default=3.0, help="no more runs of a point after so long")
     ap.add_argument("--most", type=int, default=1 << 20, help="leave out points of more tokens, ranks or channels")
-    ap.add_argument("--quick", action="store_true", help="a smoke test: two points an axis")
+    ap.add_argument("--quick", action="store_true", help="a smoke test: two points an axis, files in a temporary folder")
     ap.add_argument("--plot-only", action="store_true", help="measure nothing")
     args = ap.parse_args()
+    if args.quick:
+        args.out = tempfile.mkdtemp()
+        args.data = os.path.join(args.out, "sweeps.json")
+        atexit.register(shutil.rmtree, args.out)
     for axis in RANGES:
         RANGES[axis] = [v for v in RANGES[axis] if v <= args.most]
     data = {}
