@@ -18,13 +18,6 @@ static int make(void **state)
     return 0;
 }
 
-static int drop(void **state)
-{
-    (void) state;
-    scratch_remove();
-    return 0;
-}
-
 static size_t n_bombs;
 
 /* Damages the reader's file so, reads it, mends it again. */
@@ -369,5 +362,5 @@ int main(void)
         cmocka_unit_test(tables_without_end_are_read_or_refused),
         cmocka_unit_test(the_limits_were_kept),
     };
-    return cmocka_run_group_tests(tests, make, drop);
+    return cmocka_run_group_tests(tests, make, scratch_teardown);
 }

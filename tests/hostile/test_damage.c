@@ -9,20 +9,6 @@
 
 enum { MOST_DAMAGED = 1500 }; /* bytes from the start: what is behind them are values of tensors */
 
-static int make(void **state)
-{
-    (void) state;
-    scratch_make();
-    return 0;
-}
-
-static int drop(void **state)
-{
-    (void) state;
-    scratch_remove();
-    return 0;
-}
-
 static void every_reader_survives_damage(void **state)
 {
     (void) state;
@@ -66,5 +52,5 @@ static void every_reader_survives_damage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(every_reader_survives_damage) };
-    return cmocka_run_group_tests(tests, make, drop);
+    return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

@@ -10,20 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int make(void **state)
-{
-    (void) state;
-    scratch_make();
-    return 0;
-}
-
-static int drop(void **state)
-{
-    (void) state;
-    scratch_remove();
-    return 0;
-}
-
 /* llama.cpp's names, written down again. */
 static const char *const names[][2] = {
     { "input_layernorm", "attn_norm" }, { "post_attention_layernorm", "post_attention_norm" },
@@ -212,5 +198,5 @@ int main(void)
         cmocka_unit_test(gemma_2_computes_as_its_safetensors_do),
         cmocka_unit_test(gemma_3_computes_as_its_safetensors_do),
     };
-    return cmocka_run_group_tests(tests, make, drop);
+    return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }
